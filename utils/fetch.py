@@ -1,0 +1,132 @@
+"""HTTP sources in, one checked file out: streaming, resumed by Range, bounded in retries.
+
+Nothing appears under the final name before its size and content have been checked.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import TimeoutError as FuturesTimeoutError
+
+import requests
+from tqdm.auto import tqdm
+
+TIMEOUT = (10, 30)  # seconds: to connect, and for each read; a slow source may take hours in all
+ATTEMPTS = 4  # per source
+PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
+CHUNK = 1 << 18  # bytes
+
+
+class SourceError(Exception):
+    """A source that answered with something that trying again won't mend."""
+
+
+def fetch(urls, destination, check, *, size=None):
+    """Download one file from the first of several sources that has it right.
+
+    Parameters
+    ----------
+    urls : sequence of str
+        Sources of the same bytes, in order of preference; a resume may go on at the next one.
+    destination : pathlib.Path
+        Where the file goes; it grows as ``<name>.part`` beside it.
+    check : callable
+        Called with the finished part file; raises ValueError if the content is wrong.
+    size : int, optional
+        Expected size in bytes.
+
+    Raises
+    ------
+    ConnectionError
+        If no source gave the right file; the message says what each of them answered.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    part = destination.with_name(destination.name + ".part")
+    answers = []
+    for url in urls:
+        try:
+            _download(url, part, size)
+            check(part)
+            part.replace(destination)
+            return
+        except (requests.RequestException, SourceError) as error:
+            answers.append(f"{url}: {error}")
+        except ValueError as error:
+            part.unlink()
+            answers.append(f"{url}: {error}")
+    raise ConnectionError(
+        "no source gave the archive:\n  " + "\n  ".join(answers) + "\nDownload it by hand, "
+        f"put it at {destination}, or pass its path instead of a URL."
+    )
+
+
+def any_source_answers(urls, seconds=20):
+    """Tell whether at least one of `urls` (sequence of str) answers within `seconds` (float)."""
+    pool = ThreadPoolExecutor(len(urls))
+    probes = [pool.submit(_answers, url, seconds / 2) for url in urls]
+    try:
+        return any(probe.result() for probe in as_completed(probes, timeout=seconds))
+    except FuturesTimeoutError:
+        return False
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _answers(url, timeout):
+    try:
+        with requests.get(url, stream=True, timeout=timeout) as response:
+            return response.ok
+    except requests.RequestException:
+        return False
+
+
+def _download(url, part, size):
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE * 2 ** (attempt - 1))
+        try:
+            return _stream(url, part, size)
+        except requests.RequestException:
+            if attempt == ATTEMPTS - 1:
+                raise
+
+
+def _stream(url, part, size):
+    """Append the missing bytes to `part`, or start it over where the source can't resume."""
+    start = part.stat().st_size if part.exists() else 0
+    if size is not None and start == size:
+        return
+    if size is not None and start > size:
+        part.unlink()
+        start = 0
+    headers = {"Accept-Encoding": "identity"}  # the archive's own bytes, not a re-compression
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        _refuse(response, part)
+        resumed = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        start = start if response.status_code == 206 and resumed else 0
+        total = start + int(response.headers.get("Content-Length", 0)) or size
+        with (
+            open(part, "ab" if start else "wb") as file,
+            tqdm(total=total, initial=start, unit="B", unit_scale=True, desc="download") as bar,
+        ):
+            for chunk in response.iter_content(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+    if total and part.stat().st_size != total:
+        raise requests.ConnectionError(f"ended at {part.stat().st_size:,} of {total:,} bytes")
+
+
+def _refuse(response, part):
+    """Raise SourceError for answers that are final, RequestException for those worth a retry."""
+    status = response.status_code
+    if status == 416:  # the part file doesn't fit this source's file
+        part.unlink(missing_ok=True)
+        raise requests.HTTPError("HTTP 416, range not satisfiable; starting over")
+    if 400 <= status < 500 and status not in (408, 429):
+        raise SourceError(f"HTTP {status} {response.reason}")
+    response.raise_for_status()
+    if "html" in response.headers.get("Content-Type", ""):
+        raise SourceError("sent a web page instead of an archive")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise SourceError(f"sent the archive as {response.headers['Content-Encoding']}")
