@@ -1,0 +1,266 @@
+"""Names file in, patches out: ``tf.data`` pipelines of decoded pictures and their labels.
+
+Enters: a names file, one picture a line: ``<file name> <label index>``.
+Leaves: patches of ``(images float32 in [0, 1] of shape (patch, height, width, 3), labels int32)``.
+
+Pictures are decoded in groups, 32 to one call of the pipeline's function: handing single small
+pictures from thread to thread takes longer than decoding them (`benchmarks/read.py`).
+"""
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from utils.augment import augment_patches
+from utils.checks import positive_integer
+from utils.download_handle_data import picture_paths
+from utils.names_file import read_names_file
+
+GROUP = 32  # pictures decoded in one call
+SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
+
+
+def load_paths_labels(path):
+    """Read a names file.
+
+    Parameters
+    ----------
+    path : path-like
+        Text, UTF-8; blank lines, CRLF and a byte-order mark are accepted.
+
+    Returns
+    -------
+    list of (str, int)
+        File name and label, 0 to 9, in the order of the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If a line is not ``<file name> <label index>``, naming file and line, or there is none.
+    """
+    return [(name, label) for _, name, label in read_names_file(path)]
+
+
+def handle_images_path_and_labels(paths_labels, *, images_directory=None):
+    """Turn (file name, label) pairs into paths and labels.
+
+    Parameters
+    ----------
+    paths_labels : list of (str, int)
+        As `load_paths_labels` returns.
+    images_directory : path-like, optional
+        Where the class folders are; ``data/images`` of the repository by default.
+
+    Returns
+    -------
+    paths : list of str
+    labels : list of int, 0 to 9
+    """
+    names = [name for name, _ in paths_labels]
+    labels = [label for _, label in paths_labels]
+    return picture_paths(names, labels, images_directory=images_directory), labels
+
+
+def get_patch(paths, labels, patch_size):
+    """Yield (paths, labels) of one patch after the other; the last may be smaller.
+
+    Parameters
+    ----------
+    paths : sequence of N str
+    labels : sequence of N int
+    patch_size : int
+        At least 1.
+    """
+    patch_size = positive_integer("patch_size", patch_size)
+    if len(paths) != len(labels):
+        raise ValueError(f"{len(paths)} paths but {len(labels)} labels; pass as many of each")
+    for start in range(0, len(paths), patch_size):
+        yield paths[start : start + patch_size], labels[start : start + patch_size]
+
+
+def load_images_patch(paths, *, image_shape=None):
+    """Load pictures as one array.
+
+    Parameters
+    ----------
+    paths : sequence of N path-like
+        PNG, JPEG, GIF or BMP; gray, palette and transparent pictures become RGB.
+    image_shape : tuple of int, optional
+        Height and width to resize to; without it the pictures must have one size.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, height, width, 3), 0 to 1
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a picture is missing, corrupt, or of another size than the first; names its path.
+    """
+    if not len(paths):
+        raise ValueError("no paths; pass at least one picture")
+    images = [_load_image(os.fspath(path)) for path in paths]
+    if image_shape is None:
+        image_shape = images[0].shape[:2]
+        for path, image in zip(paths, images, strict=True):
+            if image.shape[:2] != image_shape:
+                raise ValueError(
+                    f"{path}: size {image.shape[:2]}, the first has {image_shape}; pass image_shape"
+                )
+    return _to_float(_stack_resized(images, tuple(image_shape[:2]))).numpy()
+
+
+def read_image_labels(
+    path,
+    patch_size,
+    image_shape,
+    *,
+    images_directory=None,
+    shuffle=False,
+    seed=0,
+    cache=None,
+    augment=False,
+):
+    """Read the pictures of a names file as a dataset of patches.
+
+    Parameters
+    ----------
+    path : path-like
+        The names file.
+    patch_size : int
+        Pictures a patch; the last patch may be smaller.
+    image_shape : tuple of int
+        Height and width (channels may follow); pictures of another size are resized.
+    images_directory : path-like, optional
+        Where the class folders are; ``data/images`` of the repository by default.
+    shuffle : bool
+        Another order in every pass, seeded; otherwise the order of the file. With a cache file,
+        pictures are drawn from a buffer of 10,000.
+    seed : int
+        Of `shuffle` and `augment`: the same seed gives the same sequence of passes.
+    cache : {None, "memory"} or path-like
+        Keep the decoded pixels as uint8 in memory or in a file; None decodes in every pass and
+        holds a few patches only.
+    augment : bool
+        Mirror half of the pictures and translate each by up to 2 pixels, edges reflected.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Of (images float32 in [0, 1] of shape (patch, height, width, 3), labels int32).
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the names file is wrong, a picture is missing (both name the line), or a size is no
+        positive integer. A corrupt picture stops the iteration, naming its path.
+    """
+    patch_size = positive_integer("patch_size", patch_size)
+    height, width = (positive_integer("image_shape", side) for side in tuple(image_shape)[:2])
+    lines = read_names_file(path)
+    pairs = [(name, label) for _, name, label in lines]
+    paths, labels = handle_images_path_and_labels(pairs, images_directory=images_directory)
+    for (number, _, _), picture in zip(lines, paths, strict=True):
+        if not os.path.exists(picture):
+            raise FileNotFoundError(
+                f"{path}, line {number}: no picture at {picture}; convert again"
+            )
+    dataset = tf.data.Dataset.from_tensor_slices((paths, np.array(labels, np.int32)))
+    if shuffle and cache is None:
+        dataset = dataset.shuffle(len(paths), seed=seed)
+    dataset = _decode_groups(dataset, len(paths), (height, width))
+    if cache is not None:
+        dataset = dataset.cache("" if cache == "memory" else os.fspath(cache))
+    if shuffle and cache is not None:
+        buffer = len(paths) if cache == "memory" else SHUFFLE_BUFFER
+        dataset = dataset.unbatch().shuffle(buffer, seed=seed).batch(patch_size)
+    else:
+        dataset = dataset.rebatch(patch_size)
+    if augment:
+        dataset = augment_patches(dataset, seed)
+    return dataset.map(lambda images, labels: (_to_float(images), labels)).prefetch(2)
+
+
+def extract_labels(dataset):
+    """Collect a dataset of patches as arrays, in its order.
+
+    Parameters
+    ----------
+    dataset : tf.data.Dataset
+        Of (images, labels) patches.
+
+    Returns
+    -------
+    images : ndarray of float32, shape (N, height, width, 3), 0 to 1
+    labels : ndarray of int32, shape (N,)
+    """
+    patches = list(dataset.as_numpy_iterator())
+    if not patches:
+        raise ValueError("the dataset is empty; check the names file it was made from")
+    images, labels = zip(*patches, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def _load_image(path):
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such picture")
+    try:
+        return tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(f"{path}: not a picture or a damaged one; convert it again") from error
+
+
+def _decode_groups(dataset, count, image_shape):
+    """Decode a dataset of `count` (path, label) into groups of uint8 pictures and labels."""
+    whole = count - count % GROUP
+    groups = [dataset.take(whole).batch(GROUP, drop_remainder=True)]
+    if count > whole:
+        groups.append(dataset.skip(whole).batch(count - whole, drop_remainder=True))
+    decoded = [
+        group.map(
+            lambda paths, labels: (_decode_group(paths, image_shape), labels),
+            num_parallel_calls=os.cpu_count(),
+        )
+        for group in groups
+        if count >= GROUP or group is groups[-1]
+    ]
+    return decoded[0].concatenate(decoded[1]) if len(decoded) == 2 else decoded[0]
+
+
+def _decode_group(paths, image_shape):
+    """Decode a group of known length, one node of the graph for each picture."""
+    files = tf.stack([tf.io.read_file(path) for path in tf.unstack(paths)])
+    is_png = tf.strings.substr(files, 0, len(PNG_START)) == PNG_START
+    tails = tf.strings.substr(files, -len(PNG_END), len(PNG_END))
+    good = tf.where(is_png, tails == PNG_END, tf.strings.length(files) > len(PNG_START))
+    check = tf.debugging.Assert(
+        tf.reduce_all(good),
+        ["a picture is empty or cut off; convert again:", tf.boolean_mask(paths, ~good)],
+    )
+    with tf.control_dependencies([check]):
+        images = [tf.io.decode_png(file, channels=3) for file in tf.unstack(files)]
+    sizes = tf.stack([tf.shape(image)[:2] for image in images])
+    return tf.cond(
+        tf.reduce_all(sizes == image_shape),
+        lambda: tf.stack([tf.ensure_shape(image, (*image_shape, 3)) for image in images]),
+        lambda: _stack_resized(images, image_shape),
+    )
+
+
+def _stack_resized(images, image_shape):
+    """Resize each uint8 image where its size differs, and stack them, uint8."""
+    resized = [
+        tf.image.resize(image, image_shape, antialias=True)
+        if image.shape[:2] != image_shape
+        else image
+        for image in images
+    ]
+    return tf.stack([tf.cast(tf.round(image), tf.uint8) for image in resized])
+
+
+def _to_float(images):
+    return tf.cast(images, tf.float32) / 255.0

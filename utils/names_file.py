@@ -1,0 +1,82 @@
+"""Names files: text, one picture a line, ``<file name> <label index>``."""
+
+from pathlib import Path
+
+from sklearn.model_selection import train_test_split
+
+from utils.download_handle_data import CLASS_NAMES
+from utils.files import write_text
+
+
+def read_names_file(path):
+    """Read and check a names file.
+
+    Parameters
+    ----------
+    path : path-like
+        Text, UTF-8; blank lines, CRLF and a byte-order mark are accepted.
+
+    Returns
+    -------
+    list of (int, str, int)
+        Line number from 1, file name, and label from 0 to 9, in the order of the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If a line is wrong, naming file and line, or there is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such names file; convert the batches first")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file in UTF-8: {error}") from error
+    lines = [
+        (number, *_parse_line(path, number, line))
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip()
+    ]
+    if not lines:
+        raise ValueError(f"{path}: the names file is empty; convert the batches first")
+    return lines
+
+
+def split_names_file(path, train_path, validation_path, *, validation_size=5000, seed=0):
+    """Split a names file into train and validation, with the same share of each class in both.
+
+    Parameters
+    ----------
+    path, train_path, validation_path : path-like
+        The names file to read and the two to write.
+    validation_size : int or float
+        Pictures, or share of the pictures, for validation.
+    seed : int
+        The same seed gives the same split.
+
+    Raises
+    ------
+    ValueError
+        If a part would not get a picture of each class.
+    """
+    lines = [f"{name} {label}" for _, name, label in read_names_file(path)]
+    labels = [line.rpartition(" ")[2] for line in lines]
+    parts = train_test_split(lines, test_size=validation_size, random_state=seed, stratify=labels)
+    for part, place in zip(parts, (train_path, validation_path), strict=True):
+        write_text(place, "\n".join(part))
+
+
+def _parse_line(path, number, line):
+    name, _, label = line.strip().rpartition(" ")
+    name = name.strip()
+    if not name or not label.isascii() or not label.isdigit() or int(label) >= len(CLASS_NAMES):
+        raise ValueError(
+            f"{path}, line {number}: {line.strip()!r} is not '<file name> <label index>' "
+            "with a label from 0 to 9"
+        )
+    if any(mark in name for mark in "/\\\0") or name in (".", ".."):
+        raise ValueError(f"{path}, line {number}: {name!r} is not a plain file name")
+    return name, int(label)
