@@ -1,0 +1,274 @@
+"""The three models, their training, selection and prediction.
+
+Enters: datasets of (images float32 in [0, 1] of shape (patch, 32, 32, 3), integer labels).
+Leaves: trained Keras models of standard layers, which take pixels in [0, 1], and their scores.
+"""
+
+import math
+import os
+
+import keras
+import numpy as np
+from keras import layers
+from sklearn.metrics import accuracy_score, f1_score
+
+from utils.checks import positive_integer
+from utils.fast_training import training_twin
+
+
+@keras.saving.register_keras_serializable("cifar10")
+def custom_f1_score(y_true, y_pred):
+    """Macro average over all classes of F1 from rounded predictions.
+
+    Parameters
+    ----------
+    y_true : tensor, shape (N, C) one-hot, or (N,) or (N, 1) integer labels
+    y_pred : tensor of float, shape (N, C), 0 to 1
+
+    Returns
+    -------
+    scalar tensor of float, 0 to 1
+        A class that neither occurs nor is predicted counts as 0. As a Keras metric it is the
+        mean over batches of this value.
+    """
+    y_pred = keras.ops.round(keras.ops.convert_to_tensor(y_pred))
+    y_true = keras.ops.convert_to_tensor(y_true)
+    if y_true.shape != y_pred.shape:
+        y_true = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1])
+    y_true = keras.ops.cast(y_true, y_pred.dtype)
+    true_positives = keras.ops.sum(y_true * y_pred, axis=0)
+    counted_twice = keras.ops.sum(y_true, axis=0) + keras.ops.sum(y_pred, axis=0)
+    return keras.ops.mean(2 * true_positives / keras.ops.maximum(counted_twice, 1))
+
+
+def model_1():
+    """Build the CNN: three blocks of two convolutions, 552,874 parameters.
+
+    Returns
+    -------
+    keras.Model
+        (N, 32, 32, 3) float in [0, 1] to (N, 10) class probabilities.
+    """
+    model = keras.Sequential([keras.Input((32, 32, 3))], name="model_1")
+    for filters, dropout in ((32, 0.2), (64, 0.3), (128, 0.4)):
+        for _ in range(2):
+            model.add(
+                layers.Conv2D(
+                    filters, 3, padding="same", activation="relu", kernel_initializer="he_uniform"
+                )
+            )
+            model.add(layers.BatchNormalization())
+        model.add(layers.MaxPooling2D(2))
+        model.add(layers.Dropout(dropout))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(128, activation="relu", kernel_initializer="he_uniform"))
+    model.add(layers.BatchNormalization())
+    model.add(layers.Dropout(0.5))
+    model.add(layers.Dense(10, activation="softmax"))
+    return model
+
+
+def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False):
+    """Build the classifier on MobileNetV2 (Sandler et al., 2018).
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        Height, width and channels, sides of at least 32.
+    class_len : int
+        Number of classes, at least 2.
+    weights : "imagenet", path-like or None
+        Of the backbone: downloaded by Keras, read from a weight file without top, or random.
+    trainable : bool
+        Train the backbone too; a frozen one runs in inference mode.
+
+    Returns
+    -------
+    keras.Model
+        (N, *image_shape) float in [0, 1] to (N, class_len) class probabilities.
+    """
+    image_shape, class_len = _check_shape(image_shape, class_len)
+    backbone = keras.applications.MobileNetV2(
+        input_shape=image_shape, include_top=False, weights=_check_weights(weights)
+    )
+    inputs = keras.Input(image_shape)
+    scaled = layers.Rescaling(2.0, offset=-1.0)(inputs)  # it was trained on pixels in [-1, 1]
+    features = _pooled_features(backbone, scaled, trainable)
+    hidden = layers.Dense(512, activation="relu")(features)
+    outputs = layers.Dense(class_len, activation="softmax")(hidden)
+    return keras.Model(inputs, outputs, name="model_2")
+
+
+def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False):
+    """Build the classifier on VGG16 (Simonyan and Zisserman, 2014).
+
+    Parameters and result are those of `model_2`.
+    """
+    image_shape, class_len = _check_shape(image_shape, class_len)
+    backbone = keras.applications.VGG16(
+        input_shape=image_shape, include_top=False, weights=_check_weights(weights)
+    )
+    # It was trained on BGR pixels in [0, 255] less the ImageNet mean. The scale is a layer; the
+    # channels are turned in the first kernel instead of in every picture.
+    kernel, *others = backbone.get_layer("block1_conv1").get_weights()
+    backbone.get_layer("block1_conv1").set_weights([kernel[:, :, ::-1], *others])
+    mean = np.array([123.68, 116.779, 103.939]) / 255  # red, green, blue
+    inputs = keras.Input(image_shape)
+    scaled = layers.Normalization(mean=mean.tolist(), variance=[255.0**-2] * 3)(inputs)
+    features = _pooled_features(backbone, scaled, trainable)
+    outputs = layers.Dense(class_len, activation="softmax")(features)
+    return keras.Model(inputs, outputs, name="model_3")
+
+
+def train_and_evaluate_models(
+    models_list,
+    train_dataset,
+    validation_dataset,
+    epochs,
+    batch_size,
+    final_model,
+    l_r=0.001,
+    mome=0.9,
+    *,
+    nesterov=False,
+    verbose="auto",
+):
+    """Train models one after the other with SGD, and compare them on validation data.
+
+    Parameters
+    ----------
+    models_list : list of keras.Model
+        Trained in place; their names must differ.
+    train_dataset, validation_dataset : tf.data.Dataset
+        Of (images float32 in [0, 1], integer labels) patches.
+    epochs : int
+        At least 1.
+    batch_size : int or None
+        Images a training step; None takes the patches as they come.
+    final_model : bool
+        What to return.
+    l_r : float or keras.optimizers.schedules.LearningRateSchedule
+        Learning rate.
+    mome : float, 0 to 1
+        Momentum.
+    nesterov : bool
+        Use Nesterov momentum.
+    verbose : "auto", 0, 1 or 2
+        As in ``keras.Model.fit``.
+
+    Returns
+    -------
+    (keras.Model, keras.callbacks.History)
+        If `final_model`, the model with the highest validation accuracy after its last epoch.
+    dict of str to float
+        Otherwise, model name to that validation accuracy, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no model, no data or no epoch, or two models share a name.
+    FloatingPointError
+        If the loss becomes NaN or infinite.
+    """
+    _check_training(models_list, train_dataset, validation_dataset)
+    epochs = positive_integer("epochs", epochs)
+    if batch_size is not None:
+        train_dataset = train_dataset.rebatch(positive_integer("batch_size", batch_size))
+    histories = {}
+    for model in models_list:
+        twin = training_twin(model)
+        twin.compile(
+            keras.optimizers.SGD(l_r, momentum=mome, nesterov=nesterov),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        histories[model.name] = twin.fit(
+            train_dataset,
+            epochs=epochs,
+            validation_data=validation_dataset,
+            callbacks=[keras.callbacks.TerminateOnNaN()],
+            verbose=verbose,
+        )
+        _check_loss(model.name, histories[model.name].history["loss"])
+        if twin is not model:
+            model.set_weights(twin.get_weights())
+    scores = {name: run.history["val_accuracy"][-1] for name, run in histories.items()}
+    if not final_model:
+        return scores
+    best = max(models_list, key=lambda model: scores[model.name])
+    return best, histories[best.name]
+
+
+def predict(prediction_model, test_dataset):
+    """Predict a dataset patch by patch, and score the predictions.
+
+    Parameters
+    ----------
+    prediction_model : keras.Model
+    test_dataset : tf.data.Dataset
+        Of (images float32 in [0, 1], integer labels) patches.
+
+    Returns
+    -------
+    accuracy : float, 0 to 1
+    macro_f1 : float, 0 to 1
+        Mean of the F1 of the classes that occur or are predicted.
+    predictions : ndarray of int, shape (N,)
+        Class indices in the order of the dataset.
+    labels : ndarray of int, shape (N,)
+    """
+    predictions, labels = [], []
+    for images, patch_labels in test_dataset:
+        probabilities = prediction_model.predict_on_batch(images)
+        predictions.append(np.argmax(probabilities, axis=1))
+        labels.append(np.asarray(patch_labels))
+    if not labels:
+        raise ValueError("test_dataset is empty; check the names file it was made from")
+    predictions, labels = np.concatenate(predictions), np.concatenate(labels)
+    macro_f1 = f1_score(labels, predictions, average="macro", zero_division=0)
+    return accuracy_score(labels, predictions), float(macro_f1), predictions, labels
+
+
+def _pooled_features(backbone, scaled, trainable):
+    backbone.trainable = trainable
+    # A frozen backbone keeps its batch normalisation at the ImageNet statistics.
+    features = backbone(scaled) if trainable else backbone(scaled, training=False)
+    return layers.GlobalAveragePooling2D()(features)
+
+
+def _check_shape(image_shape, class_len):
+    if len(image_shape) != 3 or min(image_shape[:2]) < 32 or image_shape[2] != 3:
+        raise ValueError(
+            f"image_shape is {image_shape!r}, expected (height, width, 3) with sides of at least 32"
+        )
+    if class_len < 2:
+        raise ValueError(f"class_len is {class_len!r}, expected at least 2 classes")
+    return tuple(image_shape), positive_integer("class_len", class_len)
+
+
+def _check_weights(weights):
+    if weights is None or weights == "imagenet":
+        return weights
+    if not os.path.isfile(weights):
+        raise FileNotFoundError(
+            f"{weights}: no weight file there; pass a path, 'imagenet' (Keras downloads it) or None"
+        )
+    return os.fspath(weights)
+
+
+def _check_training(models_list, train_dataset, validation_dataset):
+    names = [model.name for model in models_list]
+    if not names:
+        raise ValueError("models_list is empty; pass at least one model")
+    if len(set(names)) != len(names):
+        raise ValueError(f"models_list has the names {names}; give each model its own")
+    for name, dataset in (("train", train_dataset), ("validation", validation_dataset)):
+        if next(iter(dataset.take(1)), None) is None:
+            raise ValueError(f"{name}_dataset is empty; check the names file it was made from")
+
+
+def _check_loss(name, losses):
+    if not math.isfinite(losses[-1]):
+        raise FloatingPointError(
+            f"{name}: the loss became {losses[-1]} in epoch {len(losses)}; lower l_r"
+        )

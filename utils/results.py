@@ -1,0 +1,130 @@
+"""Trained models and their scores in, files under ``models/`` and ``results/`` out."""
+
+import csv
+import importlib.metadata
+import io
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.metrics import classification_report
+
+from utils.download_handle_data import CLASS_NAMES
+from utils.files import atomic_path, write_text
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn")
+
+
+def save_model(model, directory):
+    """Save a model as ``<directory>/<model name>.keras`` and ``.h5``.
+
+    What is saved is the plain network without optimizer and metrics, so that it loads anywhere
+    without custom objects.
+
+    Parameters
+    ----------
+    model : keras.Model
+    directory : path-like
+
+    Returns
+    -------
+    list of pathlib.Path
+        The two files.
+    """
+    plain = keras.models.clone_model(model)
+    plain.set_weights(model.get_weights())
+    paths = [Path(directory) / f"{model.name}{suffix}" for suffix in (".keras", ".h5")]
+    for path in paths:
+        with atomic_path(path) as temporary:
+            plain.save(temporary)
+    return paths
+
+
+def write_run_record(path, **sections):
+    """Write what a run did and measured as JSON, with time, versions and hardware.
+
+    Parameters
+    ----------
+    path : path-like
+    **sections
+        What the run adds: settings, seed, metrics and the like; anything JSON can hold.
+
+    Returns
+    -------
+    dict
+        What was written.
+    """
+    record = {
+        **sections,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in PACKAGES},
+        "hardware": {"processor": processor_name(), "cores": os.cpu_count()},
+    }
+    write_text(path, json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def write_history(path, history):
+    """Write a ``History.history`` (dict of metric name to list, an entry an epoch) as CSV."""
+    rows = zip(*history.values(), strict=True)
+    _write_csv(path, ["epoch", *history], [[i, *row] for i, row in enumerate(rows, start=1)])
+
+
+def write_classification_report(path, labels, predictions):
+    """Write precision, recall, F1 and support of the ten classes and their averages.
+
+    Parameters
+    ----------
+    path : path-like
+        Without suffix; ``.csv`` and ``.md`` are written.
+    labels, predictions : array of int, shape (N,), 0 to 9
+        A class that never occurs keeps its row, with zeros.
+
+    Returns
+    -------
+    str
+        The report as a Markdown table.
+    """
+    report = classification_report(
+        labels,
+        predictions,
+        labels=np.arange(len(CLASS_NAMES)),
+        target_names=CLASS_NAMES,
+        output_dict=True,
+        zero_division=0,
+    )
+    header = ["class", "precision", "recall", "f1-score", "support"]
+    names = [*CLASS_NAMES, "macro avg", "weighted avg"]
+    rows = [[name, *(report[name][column] for column in header[1:])] for name in names]
+    rows = [[row[0], *(f"{value:.4f}" for value in row[1:4]), int(row[4])] for row in rows]
+    _write_csv(f"{path}.csv", header, rows)
+    table = markdown_table(header, rows)
+    write_text(f"{path}.md", table)
+    return table
+
+
+def markdown_table(header, rows):
+    """Return a Markdown table (str) of `header` (list) and `rows` (list of lists)."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def processor_name():
+    """Return the processor's name as the system tells it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _write_csv(path, header, rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
