@@ -1,0 +1,276 @@
+"""Pictures, learning curves and confusion matrices as Matplotlib figures.
+
+What enters: arrays (pixels, class indices) or a Keras training history. What leaves: one
+`matplotlib.figure.Figure` a call; only `plot_combined_confusion_heat_map` writes a file.
+
+A returned figure is already closed in pyplot: no window opens, nothing piles up in memory, and a
+notebook shows it exactly once, as the last expression of a cell or by `display(figure)`.
+Importing this module changes no Matplotlib setting.
+"""
+
+import math
+from collections.abc import Mapping
+from contextlib import contextmanager
+from numbers import Integral
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.ticker import PercentFormatter
+from sklearn.metrics import confusion_matrix
+
+from utils.download_handle_data import CLASS_NAMES, ROOT
+from utils.files import atomic_path
+
+MAX_COLUMNS = 8  # pictures a row that a notebook or a page is wide enough for
+NEAREST_UP_TO = 64  # pixels a side; larger pictures shrink when drawn, and "nearest" would alias
+WHITE_TEXT_ABOVE = 71  # percent: there black and white text contrast alike with "Blues" (4.6:1)
+# Okabe-Ito blue and vermilion; dashes and markers tell the curves apart without any colour.
+TRAIN_LINE = {"color": "#0072B2", "linestyle": "-", "marker": "o", "markersize": 5}
+HELD_OUT_LINE = {"color": "#D55E00", "linestyle": "--", "marker": "s", "markersize": 5}
+
+
+def _require(fine, message):
+    """Raise ValueError with `message` unless `fine` is true."""
+    if not fine:
+        raise ValueError(message)
+
+
+def _check_whole_number(name, value):
+    """Refuse everything but an integer from 1 up."""
+    fine = isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+    _require(fine, f"{name} is {value!r}: pass an integer from 1 up")
+
+
+def _check_labels(name, values, length=None):
+    """Return `values` as an array of class indices."""
+    labels = np.asarray(values)
+    _require(
+        labels.ndim == 1 and labels.size and labels.dtype.kind in "iu",
+        f"{name} has shape {labels.shape} and dtype {labels.dtype}: pass a non-empty 1-D array of "
+        "integer class indices (of one-hot rows or probabilities, np.argmax(..., axis=1))",
+    )
+    last = len(CLASS_NAMES) - 1
+    outside = labels[(labels < 0) | (labels > last)][:3].tolist()
+    _require(not outside, f"{name} contains {outside}: class indices go from 0 to {last}")
+    right = length in (None, len(labels))
+    _require(right, f"{name} has length {len(labels)} instead of {length}: pass one a picture")
+    return labels
+
+
+def _check_images(images_patch):
+    """Return `images_patch` as an array of colour pictures."""
+    images = np.asarray(images_patch)
+    _require(
+        images.ndim == 4 and images.shape[-1] == 3 and images.size,
+        f"images_patch has shape {images.shape}: pass (N, H, W, 3), N from 1 up "
+        "(image[None] for a single picture)",
+    )
+    low, high = images.min(), images.max()
+    _require(
+        images.dtype == np.uint8 or (images.dtype.kind == "f" and low >= 0 and high <= 1),
+        f"images_patch has dtype {images.dtype} and pixels from {low} to {high}: pass uint8, or "
+        "floats in [0, 1] (divide by 255 what goes up to 255)",
+    )
+    return images
+
+
+def _picture_titles(labels, predictions, confidences):
+    """Return for each picture "true" or "true -> predicted", with a second line if confident."""
+    titles = [CLASS_NAMES[label] for label in labels]
+    if predictions is not None:
+        guesses = _check_labels("predictions", predictions, len(labels))
+        pairs = zip(labels, guesses, strict=True)
+        titles = [f"{CLASS_NAMES[true]} -> {CLASS_NAMES[guess]}" for true, guess in pairs]
+    if confidences is not None:
+        _require(predictions is not None, "confidences without predictions: pass predictions too")
+        shares = np.asarray(confidences, dtype=float)
+        _require(
+            shares.shape == labels.shape and np.all((shares >= 0) & (shares <= 1)),
+            f"confidences are {confidences!r}: pass {len(labels)} probabilities in [0, 1]",
+        )
+        titles = [f"{name}\n{share:.0%} sure" for name, share in zip(titles, shares, strict=True)]
+    return titles
+
+
+@contextmanager
+def _open_figure(width, height):
+    """Give a figure of `width` x `height` inches; close it in pyplot at the end, error or not."""
+    # pyplot's first figure is what teaches a notebook to show figures. No rc_context around it:
+    # its end would undo the settings that the notebook's backend makes at that moment.
+    figure = plt.figure(figsize=(width, height), layout="constrained")
+    try:
+        yield figure
+    finally:
+        plt.close(figure)
+
+
+def show_images(
+    images_patch, labels, *, predictions=None, confidences=None, columns=None, title=None
+):
+    """Draw every picture of a patch under the name of its class.
+
+    Parameters
+    ----------
+    images_patch : array of shape (N, H, W, 3), float in [0, 1] or uint8
+    labels : array of shape (N,), int in 0-9
+        The true classes.
+    predictions : array of shape (N,), int in 0-9, optional
+        The predicted classes; the name becomes "true -> predicted".
+    confidences : array of shape (N,), float in [0, 1], optional
+        Probability of each predicted class, put below it.
+    columns : int, optional
+        Pictures a row; by default about as many as rows, at most 8.
+    title : str, optional
+        Title of the whole figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If an array is empty, has the wrong shape, dtype or range, or lengths differ.
+    """
+    images = _check_images(images_patch)
+    labels = _check_labels("labels", labels, len(images))
+    names = _picture_titles(labels, predictions, confidences)
+    columns = min(math.ceil(math.sqrt(len(images))), MAX_COLUMNS) if columns is None else columns
+    _check_whole_number("columns", columns)
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    # Inches: the longest name must fit in one line, the title at 0.1 a letter.
+    cell_width, cell_height = (1.2, 1.4) if predictions is None else (1.75, 1.75)
+    width = max(columns * cell_width, 0.1 * len(title or ""))
+    interpolation = "nearest" if max(images.shape[1:3]) <= NEAREST_UP_TO else None
+    with _open_figure(width, rows * cell_height + 0.3 * bool(title)) as figure:
+        for place, (image, name) in enumerate(zip(images, names, strict=True), 1):
+            axes = figure.add_subplot(rows, columns, place)
+            axes.imshow(image, interpolation=interpolation)
+            axes.set_title(name, fontsize=9)
+            axes.set_axis_off()
+        if title:
+            figure.suptitle(title)
+    return figure
+
+
+def _read_curves(epoch, history):
+    """Return the curves of a Keras History or a dict, each with exactly `epoch` values."""
+    _check_whole_number("epoch", epoch)
+    curves = getattr(history, "history", history)
+    _require(
+        isinstance(curves, Mapping) and {"accuracy", "loss"} <= set(curves),
+        f"history holds {sorted(curves) if isinstance(curves, Mapping) else type(history)}: pass "
+        'what fit() of a model compiled with metrics=["accuracy"] returned',
+    )
+    keys = ("accuracy", "val_accuracy", "loss", "val_loss")
+    curves = {key: curves[key] for key in keys if key in curves}
+    for key, values in curves.items():
+        _require(
+            len(values) == epoch,
+            f"epoch is {epoch}, but history has {len(values)} values of {key!r}: "
+            "pass the number of epochs that were run",
+        )
+    return curves
+
+
+def plot_accuracy(epoch, history, string="Validation"):
+    """Draw accuracy and loss of each epoch, side by side.
+
+    Parameters
+    ----------
+    epoch : int, from 1 up
+        Number of epochs that were run.
+    history : keras.callbacks.History or dict of str to list of float
+        With "accuracy" in [0, 1] and "loss"; "val_accuracy" and "val_loss" are drawn if present.
+    string : str, default "Validation"
+        Name of the data behind the "val_" curves.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If `epoch` is no integer from 1 up or not the length of the curves, or a curve is missing.
+    """
+    curves = _read_curves(epoch, history)
+    epochs = range(1, epoch + 1)
+    marked = math.ceil(epoch / 25)  # every so many epochs, lest the markers hide the lines
+    with _open_figure(10, 4) as figure:
+        for axes, key in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+            axes.plot(epochs, curves[key], label="Train", markevery=marked, **TRAIN_LINE)
+            if (held_out := curves.get(f"val_{key}")) is not None:
+                axes.plot(epochs, held_out, label=string, markevery=marked, **HELD_OUT_LINE)
+            axes.set(title=key.capitalize(), xlabel="Epoch", ylabel=key.capitalize())
+            axes.set_xticks(epochs[:: math.ceil(epoch / 10)])
+            axes.grid(alpha=0.3)
+            axes.legend()
+        figure.axes[0].yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    return figure
+
+
+def _draw_confusion(axes, name, actual, predicted):
+    """Draw one confusion matrix whose rows are percentages, without a colour bar."""
+    counts = confusion_matrix(actual, predicted, labels=range(len(CLASS_NAMES)))
+    # At least 1, so that the row of a class that never occurs is 0 and not NaN.
+    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    look = {"vmin": 0, "vmax": 100, "cmap": "Blues", "linewidths": 0.5, "square": True}
+    names = {"xticklabels": CLASS_NAMES, "yticklabels": CLASS_NAMES}
+    sns.heatmap(shares, annot=True, fmt=".1f", cbar=False, ax=axes, **look, **names)
+    for text, share in zip(axes.texts, shares.flat, strict=True):
+        text.set(color="white" if share > WHITE_TEXT_ABOVE else "black", fontsize=9)
+    axes.set_title(f"{name}: accuracy {np.mean(actual == predicted):.1%}")
+    axes.set(xlabel="Predicted class", ylabel="True class")
+    axes.tick_params(axis="y", rotation=0)
+    plt.setp(axes.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
+
+
+def plot_combined_confusion_heat_map(
+    y_train_act, y_train_pred, y_test_act, y_test_pred, str6="", *, path=None
+):
+    """Draw the confusion matrices of train and test side by side and save them as PDF.
+
+    Each row is a true class and sums to 100 percent; the row of an absent class is all 0.
+
+    Parameters
+    ----------
+    y_train_act, y_train_pred : array of shape (N,), int in 0-9
+        True and predicted classes of the training pictures.
+    y_test_act, y_test_pred : array of shape (M,), int in 0-9
+        The same of the test pictures.
+    str6 : str, default ""
+        Tag for the title and the file name, such as a model's name.
+    path : str or pathlib.Path ending in ".pdf", optional
+        By default ``results/combined_<str6>_heat_map.pdf`` below the repository root.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If an array is empty or holds anything but class indices, lengths differ, `str6` contains
+        a path separator, or `path` does not end in ".pdf".
+    """
+    train = _check_labels("y_train_act", y_train_act)
+    test = _check_labels("y_test_act", y_test_act)
+    train_pred = _check_labels("y_train_pred", y_train_pred, len(train))
+    test_pred = _check_labels("y_test_pred", y_test_pred, len(test))
+    _require(not set("/\\") & set(str6), f"str6 is {str6!r}: leave out / and \\, or pass path=...")
+    file_name = f"combined_{str6}_heat_map.pdf" if str6 else "combined_heat_map.pdf"
+    path = Path(path or ROOT / "results" / file_name)
+    _require(path.suffix == ".pdf", f"path is {str(path)!r}: a PDF is written, end it in .pdf")
+    with _open_figure(12.5, 6.3) as figure:
+        panels = figure.subplots(1, 2)
+        _draw_confusion(panels[0], "Train", train, train_pred)
+        _draw_confusion(panels[1], "Test", test, test_pred)
+        figure.colorbar(panels[1].collections[0], ax=panels, label="Share of the true class (%)")
+        figure.suptitle(f"Confusion matrices of {str6}" if str6 else "Confusion matrices")
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, metadata={"CreationDate": None})
+    return figure
