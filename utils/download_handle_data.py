@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from utils.archive import BATCHES_FOLDER, MEMBERS, check_archive, read_members
 from utils.fetch import any_source_answers, fetch
@@ -248,7 +248,9 @@ class ConvertDataToImages:
         lines = [f"{name} {label}" for name, label in zip(names, labels, strict=True)]
         paths = picture_paths(names, labels, images_directory=self.images_directory)
         names_file = Path(names_paths)
-        known = names_file.read_text(encoding="utf-8").splitlines() if names_file.exists() else []
+        known = []
+        if names_file.exists():
+            known = names_file.read_text(encoding="utf-8-sig").splitlines()
         listed = _listed(lines, known, names_file)
         if verify or not listed or not looks_written(paths, self.batch_data):
             write_pictures(paths, self.batch_data, scratch=self.images_directory)
@@ -271,6 +273,9 @@ def picture_paths(names, labels, *, images_directory=None):
     -------
     list of N str
     """
+    for name, label in zip(names, labels, strict=True):
+        if not 0 <= label < len(CLASS_NAMES):
+            raise ValueError(f"label {label!r} of {name!r}, expected 0 to 9")
     folders = [f"{images_directory or DATA_DIRECTORY / 'images'}/{name}/" for name in CLASS_NAMES]
     return [
         folders[label] + (name if name.endswith(".png") else f"{name}.png")
@@ -309,7 +314,7 @@ def _is_extracted(folder, archive_sha256):
     try:
         record = json.loads((folder / "extracted.json").read_text(encoding="utf-8"))
         sums = {name: sha256_of(folder / name) for name in MEMBERS}
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return False
     return record == {"archive_sha256": archive_sha256, "sha256": sums}
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 
 import requests
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 TIMEOUT = (10, 30)  # seconds: to connect, and for each read; a slow source may take hours in all
 ATTEMPTS = 4  # per source
@@ -51,7 +51,7 @@ def fetch(urls, destination, check, *, size=None):
         except (requests.RequestException, SourceError) as error:
             answers.append(f"{url}: {error}")
         except ValueError as error:
-            part.unlink()
+            part.unlink(missing_ok=True)
             answers.append(f"{url}: {error}")
     raise ConnectionError(
         "no source gave the archive:\n  " + "\n  ".join(answers) + "\nDownload it by hand, "
@@ -105,7 +105,8 @@ def _stream(url, part, size):
         _refuse(response, part)
         resumed = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         start = start if response.status_code == 206 and resumed else 0
-        total = start + int(response.headers.get("Content-Length", 0)) or size
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length else size
         with (
             open(part, "ab" if start else "wb") as file,
             tqdm(total=total, initial=start, unit="B", unit_scale=True, desc="download") as bar,

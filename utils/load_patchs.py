@@ -182,7 +182,8 @@ def read_image_labels(
         dataset = dataset.rebatch(patch_size)
     if augment:
         dataset = augment_patches(dataset, seed)
-    return dataset.map(lambda images, labels: (_to_float(images), labels)).prefetch(2)
+    dataset = dataset.map(lambda images, labels: (_to_float(images), labels)).prefetch(2)
+    return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(paths) // patch_size)))
 
 
 def extract_labels(dataset):

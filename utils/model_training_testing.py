@@ -170,10 +170,12 @@ def train_and_evaluate_models(
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
-    _check_training(models_list, train_dataset, validation_dataset)
+    _check_names(models_list)
     epochs = positive_integer("epochs", epochs)
-    if batch_size is not None:
-        train_dataset = train_dataset.rebatch(positive_integer("batch_size", batch_size))
+    _first_patch("validation", validation_dataset)
+    images, _ = _first_patch("train", train_dataset)
+    if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
+        train_dataset = train_dataset.rebatch(batch_size)
     histories = {}
     for model in models_list:
         twin = training_twin(model)
@@ -188,6 +190,7 @@ def train_and_evaluate_models(
             validation_data=validation_dataset,
             callbacks=[keras.callbacks.TerminateOnNaN()],
             verbose=verbose,
+            shuffle=False,  # that is the dataset's business
         )
         _check_loss(model.name, histories[model.name].history["loss"])
         if twin is not model:
@@ -256,15 +259,19 @@ def _check_weights(weights):
     return os.fspath(weights)
 
 
-def _check_training(models_list, train_dataset, validation_dataset):
+def _check_names(models_list):
     names = [model.name for model in models_list]
     if not names:
         raise ValueError("models_list is empty; pass at least one model")
     if len(set(names)) != len(names):
         raise ValueError(f"models_list has the names {names}; give each model its own")
-    for name, dataset in (("train", train_dataset), ("validation", validation_dataset)):
-        if next(iter(dataset.take(1)), None) is None:
-            raise ValueError(f"{name}_dataset is empty; check the names file it was made from")
+
+
+def _first_patch(name, dataset):
+    patch = next(iter(dataset.take(1)), None)
+    if patch is None:
+        raise ValueError(f"{name}_dataset is empty; check the names file it was made from")
+    return patch
 
 
 def _check_loss(name, losses):

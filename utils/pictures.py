@@ -10,7 +10,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 SHARE = 250  # pictures that a thread takes at a time
 

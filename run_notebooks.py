@@ -1,0 +1,57 @@
+"""Run both notebooks top to bottom: ``python run_notebooks.py [quick|full]``.
+
+Executed notebooks replace those in ``notebooks/`` after a run on CIFAR-10, and go to
+``results/sample/`` after a run on the drawn sample.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+
+ROOT = Path(__file__).resolve().parent
+NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
+
+
+def run_notebook(source, target):
+    """Execute the notebook at `source` into `target` (pathlib.Path), showing its output."""
+    papermill.execute_notebook(
+        source,
+        target,
+        cwd=source.parent,
+        stdout_file=sys.stdout,
+        stderr_file=sys.stderr,
+        coalesce_streams=True,  # keep only the last state of a progress bar
+    )
+    notebook = nbformat.read(target, as_version=4)
+    for part in (notebook, *notebook.cells):
+        part.metadata.pop("papermill", None)  # times and paths of this machine
+    nbformat.write(notebook, target)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("profile", nargs="?", choices=("quick", "full"), default="quick")
+    os.environ["PROFILE"] = parser.parse_args().profile
+    executed = ROOT / "build"
+    executed.mkdir(exist_ok=True)
+    for name in NOTEBOOKS:
+        print(f"\n=== {name} ===", flush=True)
+        run_notebook(ROOT / "notebooks" / name, executed / name)
+    dataset = json.loads((ROOT / "data" / "dataset.json").read_text(encoding="utf-8"))
+    results = ROOT / dataset["results"]
+    target = ROOT / "notebooks" if results == ROOT / "results" else results
+    for name in NOTEBOOKS:
+        (executed / name).replace(target / name)
+    print(
+        f"\nDone. Results: {results.relative_to(ROOT)}/, "
+        f"executed notebooks: {target.relative_to(ROOT)}/"
+    )
+
+
+if __name__ == "__main__":
+    main()

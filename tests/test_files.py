@@ -1,0 +1,81 @@
+"""A file is whole under its name, or it is not there."""
+
+import os
+
+import pytest
+
+from utils.files import atomic_path, sha256_of, write_text
+
+
+class Interruption(Exception):
+    """Stands for whatever stops a write midway."""
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refuse_to_replace(*_):
+    raise Interruption
+
+
+def test_file_appears_under_its_name_only_when_the_block_has_ended(tmp_path):
+    path = tmp_path / "new" / "folder" / "table.csv"
+    with atomic_path(path) as temporary:
+        temporary.write_text("1,2\n")
+        assert not path.exists()
+    assert path.read_text() == "1,2\n"
+    assert names_in(path.parent) == ["table.csv"]
+
+
+def test_temporary_path_has_the_same_folder_and_suffix(tmp_path):
+    with atomic_path(tmp_path / "model.keras") as temporary:
+        temporary.touch()
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".keras")
+
+
+def test_interrupted_block_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(Interruption), atomic_path(path) as temporary:
+        temporary.write_text("ne")
+        raise Interruption
+    assert path.read_text() == "old"
+    assert names_in(tmp_path) == ["table.csv"]
+
+
+def test_block_that_writes_nothing_is_an_error_and_leaves_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "table.csv"):
+        pass
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", "a\nb\n", "a\nb", "a\r\nb\r\n", "Füchse 狐\n"])
+def test_text_is_written_as_utf8_with_its_own_newlines(tmp_path, text):
+    path = tmp_path / "names.txt"
+    path.write_text("something longer that was there before")
+    write_text(path, text)
+    assert path.read_bytes() == text.encode("utf-8")
+
+
+def test_text_that_cannot_be_renamed_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "names.txt"
+    write_text(path, "old\n")
+    monkeypatch.setattr(os, "replace", refuse_to_replace)
+    with pytest.raises(Interruption):
+        write_text(path, "new\n")
+    assert path.read_text() == "old\n"
+    assert names_in(tmp_path) == ["names.txt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "digest"),
+    [
+        (b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+    ],
+)
+def test_sha256_is_that_of_the_standard(tmp_path, content, digest):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert sha256_of(path) == digest

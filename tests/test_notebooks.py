@@ -1,0 +1,89 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+
+from utils.download_handle_data import ROOT
+
+NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
+NO_SERVER = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # the discard port: refused at once
+
+
+@pytest.fixture(scope="module")
+def sample_run(tmp_path_factory):
+    """A copy of the repository in which both notebooks ran without any archive."""
+    root = tmp_path_factory.mktemp("repository")
+    for folder in ("utils", "notebooks"):
+        shutil.copytree(ROOT / folder, root / folder)
+    parameters = {NOTEBOOKS[0]: {"ARCHIVE": NO_SERVER}, NOTEBOOKS[1]: {"FINAL_EPOCHS": 1}}
+    for name in NOTEBOOKS:
+        place = root / "notebooks" / name
+        papermill.execute_notebook(
+            place, place, parameters[name], cwd=place.parent, progress_bar=False
+        )
+    return root
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_committed_notebooks_are_executed_in_order_without_errors(name):
+    cells = code_cells(ROOT / "notebooks" / name)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert outputs
+    assert not [output for output in outputs if output.output_type == "error"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_have_one_cell_of_parameters(name):
+    cells = code_cells(ROOT / "notebooks" / name)
+    assert sum("parameters" in cell.metadata.get("tags", ()) for cell in cells) == 1
+
+
+def test_without_a_source_the_notebooks_go_on_with_the_sample(sample_run):
+    first = nbformat.read(sample_run / "notebooks" / NOTEBOOKS[0], as_version=4)
+    said = "".join(out.get("text", "") for cell in first.cells for out in cell.get("outputs", ()))
+    assert "going on with the drawn sample" in said
+    dataset = json.loads((sample_run / "data" / "dataset.json").read_text())
+    assert dataset["results"] == "results/sample"
+
+
+def test_a_sample_run_writes_under_results_sample_only(sample_run):
+    results = sample_run / "results" / "sample"
+    record = json.loads(next(results.glob("*_quick.json")).read_text())
+    run = f"{record['model']}_quick"
+    assert {path.name for path in results.iterdir() if path.is_file()} == {
+        f"{run}.json",
+        f"{run}_history.csv",
+        f"{run}_report.csv",
+        f"{run}_report.md",
+        f"{run}_confusion_matrix.pdf",
+        "confusion_matrix.png",
+    }
+    assert {path.suffix for path in (results / "models").iterdir()} == {".keras", ".h5"}
+    assert not (sample_run / "models").exists()
+    assert not (sample_run / "images").exists()
+    assert [path.name for path in (sample_run / "results").iterdir()] == ["sample"]
+
+
+def test_the_readme_snippet_runs(sample_run):
+    snippet = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    shutil.copytree(sample_run / "data" / "sample", sample_run / "data", dirs_exist_ok=True)
+    run = subprocess.run(
+        [sys.executable, "-c", snippet],
+        cwd=sample_run,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "test accuracy" in run.stdout
