@@ -6,7 +6,7 @@ BIN := .venv/bin
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: run full test lint app readme clean help
+.PHONY: run full test lint app benchmarks readme clean help
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -26,6 +26,9 @@ lint: .venv/ready  ## Check style and formatting
 
 app: .venv/ready  ## Serve the page on 127.0.0.1
 	$(BIN)/python app.py
+
+benchmarks: .venv/ready  ## Compare speed with peers, as ratios; after a run, on idle cores
+	for name in convert read predict train; do PYTHONPATH=. $(BIN)/python benchmarks/$$name.py || exit; done
 
 readme: .venv/ready  ## Put the table of results into the README
 	$(BIN)/python update_readme.py

@@ -120,6 +120,28 @@ def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False):
     return keras.Model(inputs, outputs, name="model_3")
 
 
+def one_cycle_schedule(peak, steps, *, warm_up=0.2):
+    """Return a learning rate that rises linearly from zero, then falls to zero by a cosine.
+
+    Parameters
+    ----------
+    peak : float
+        The highest rate.
+    steps : int
+        Training steps in all, at least 2.
+    warm_up : float, 0 to 1
+        Share of the steps in which the rate rises.
+
+    Returns
+    -------
+    keras.optimizers.schedules.LearningRateSchedule
+    """
+    rising = round(positive_integer("steps", steps) * warm_up)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - rising, warmup_target=peak, warmup_steps=rising
+    )
+
+
 def train_and_evaluate_models(
     models_list,
     train_dataset,
