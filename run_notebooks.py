@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 ROOT = Path(__file__).resolve().parent
 NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
@@ -25,9 +26,9 @@ def run_notebook(source, target):
         cwd=source.parent,
         stdout_file=sys.stdout,
         stderr_file=sys.stderr,
-        coalesce_streams=True,  # keep only the last state of a progress bar
     )
     notebook = nbformat.read(target, as_version=4)
+    notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(notebook, {})  # a progress bar's last state
     for part in (notebook, *notebook.cells):
         part.metadata.pop("papermill", None)  # times and paths of this machine
     nbformat.write(notebook, target)

@@ -4,6 +4,7 @@ The sample's folders are shared by all tests: read them, and copy what you want 
 """
 
 import io
+import os
 import socket
 import tarfile
 import threading
@@ -19,6 +20,8 @@ from utils import download_handle_data, fetch
 from utils.archive import TEST_BATCH, TRAIN_BATCHES
 from utils.download_handle_data import ConvertDataToImages, extract_cifar10_data
 from utils.sample_data import write_sample_archive
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings of TensorFlow's C++ part
 
 
 class Converted(NamedTuple):

@@ -37,9 +37,14 @@ def test_temporary_path_has_the_same_folder_and_suffix(tmp_path):
 def test_interrupted_block_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(Interruption), atomic_path(path) as temporary:
-        temporary.write_text("ne")
-        raise Interruption
+
+    def write_half():
+        with atomic_path(path) as temporary:
+            temporary.write_text("ne")
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        write_half()
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["table.csv"]
 

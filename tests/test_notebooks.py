@@ -20,7 +20,10 @@ def sample_run(tmp_path_factory):
     root = tmp_path_factory.mktemp("repository")
     for folder in ("utils", "notebooks"):
         shutil.copytree(ROOT / folder, root / folder)
-    parameters = {NOTEBOOKS[0]: {"ARCHIVE": NO_SERVER}, NOTEBOOKS[1]: {"FINAL_EPOCHS": 1}}
+    parameters = {
+        NOTEBOOKS[0]: {"ARCHIVE": NO_SERVER, "SAMPLE_BATCH": 100},
+        NOTEBOOKS[1]: {"FINAL_EPOCHS": 1},
+    }
     for name in NOTEBOOKS:
         place = root / "notebooks" / name
         papermill.execute_notebook(

@@ -2,26 +2,26 @@
 
 import tensorflow as tf
 
-MAX_SHIFT = 2  # pixels
 
-
-def augment_patches(dataset, seed):
+def augment_patches(dataset, max_shift, seed):
     """Apply `mirror_and_shift` to a dataset of (images, labels) patches.
 
     Every patch of every pass gets random numbers of its own; the same `seed` (int) repeats them.
     """
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
     return tf.data.Dataset.zip(dataset, seeds).map(
-        lambda patch, seed: (mirror_and_shift(patch[0], seed), patch[1])
+        lambda patch, seed: (mirror_and_shift(patch[0], max_shift, seed), patch[1])
     )
 
 
-def mirror_and_shift(images, seed):
-    """Mirror half of the images and translate each by up to 2 pixels, edges reflected.
+def mirror_and_shift(images, max_shift, seed):
+    """Mirror half of the images and translate each by up to `max_shift` pixels, edges reflected.
 
     Parameters
     ----------
     images : tensor, shape (N, height, width, C), any dtype and range
+    max_shift : int
+        In pixels, at least 0 and less than a side.
     seed : tensor of int, shape (2,)
 
     Returns
@@ -30,16 +30,16 @@ def mirror_and_shift(images, seed):
     """
     count, height, width = (tf.shape(images)[axis] for axis in range(3))
     mirror_seed, row_seed, column_seed = tf.unstack(tf.random.split(tf.cast(seed, tf.int32), 3))
-    rows = _shifted(count, height, row_seed)
-    columns = _shifted(count, width, column_seed)
+    rows = _shifted(count, height, max_shift, row_seed)
+    columns = _shifted(count, width, max_shift, column_seed)
     mirrored = tf.random.stateless_uniform((count, 1), mirror_seed) < 0.5
     columns = tf.where(mirrored, width - 1 - columns, columns)
     images = tf.gather(images, rows, axis=1, batch_dims=1)
     return tf.gather(images, columns, axis=2, batch_dims=1)
 
 
-def _shifted(count, length, seed):
+def _shifted(count, length, max_shift, seed):
     """Return, for each of `count` images, the source index of every row (or column)."""
-    limits = {"minval": -MAX_SHIFT, "maxval": MAX_SHIFT + 1, "dtype": tf.int32}
+    limits = {"minval": -max_shift, "maxval": max_shift + 1, "dtype": tf.int32}
     index = tf.abs(tf.range(length) + tf.random.stateless_uniform((count, 1), seed, **limits))
     return length - 1 - tf.abs(length - 1 - index)  # reflected at either edge

@@ -8,6 +8,7 @@ pictures from thread to thread takes longer than decoding them (`benchmarks/read
 """
 
 import os
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -123,7 +124,7 @@ def read_image_labels(
     shuffle=False,
     seed=0,
     cache=None,
-    augment=False,
+    max_shift=None,
 ):
     """Read the pictures of a names file as a dataset of patches.
 
@@ -141,12 +142,13 @@ def read_image_labels(
         Another order in every pass, seeded; otherwise the order of the file. With a cache file,
         pictures are drawn from a buffer of 10,000.
     seed : int
-        Of `shuffle` and `augment`: the same seed gives the same sequence of passes.
+        Of order and augmentation: the same seed gives the same sequence of passes.
     cache : {None, "memory"} or path-like
         Keep the decoded pixels as uint8 in memory or in a file; None decodes in every pass and
         holds a few patches only.
-    augment : bool
-        Mirror half of the pictures and translate each by up to 2 pixels, edges reflected.
+    max_shift : int, optional
+        Augment: mirror half of the pictures and translate each by up to so many pixels, edges
+        reflected; 0 only mirrors, None leaves the pictures as they are.
 
     Returns
     -------
@@ -171,8 +173,15 @@ def read_image_labels(
             )
     dataset = tf.data.Dataset.from_tensor_slices((paths, np.array(labels, np.int32)))
     if shuffle and cache is None:
-        dataset = dataset.shuffle(len(paths), seed=seed)
-    dataset = _decode_groups(dataset, len(paths), (height, width))
+        # All paths as one element: the parts of `_decode_groups` must see the same order.
+        orders = dataset.shuffle(len(paths), seed=seed).batch(len(paths))
+        dataset = orders.flat_map(
+            lambda *order: _decode_groups(
+                tf.data.Dataset.from_tensor_slices(order), len(paths), (height, width)
+            )
+        )
+    else:
+        dataset = _decode_groups(dataset, len(paths), (height, width))
     if cache is not None:
         dataset = dataset.cache("" if cache == "memory" else os.fspath(cache))
     if shuffle and cache is not None:
@@ -180,8 +189,8 @@ def read_image_labels(
         dataset = dataset.unbatch().shuffle(buffer, seed=seed).batch(patch_size)
     else:
         dataset = dataset.rebatch(patch_size)
-    if augment:
-        dataset = augment_patches(dataset, seed)
+    if max_shift is not None:
+        dataset = augment_patches(dataset, max_shift, seed)
     dataset = dataset.map(lambda images, labels: (_to_float(images), labels)).prefetch(2)
     return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(paths) // patch_size)))
 
@@ -234,22 +243,42 @@ def _decode_groups(dataset, count, image_shape):
 
 def _decode_group(paths, image_shape):
     """Decode a group of known length, one node of the graph for each picture."""
-    files = tf.stack([tf.io.read_file(path) for path in tf.unstack(paths)])
-    is_png = tf.strings.substr(files, 0, len(PNG_START)) == PNG_START
-    tails = tf.strings.substr(files, -len(PNG_END), len(PNG_END))
-    good = tf.where(is_png, tails == PNG_END, tf.strings.length(files) > len(PNG_START))
-    check = tf.debugging.Assert(
-        tf.reduce_all(good),
-        ["a picture is empty or cut off; convert again:", tf.boolean_mask(paths, ~good)],
-    )
+    files = [tf.io.read_file(path) for path in tf.unstack(paths)]
+    check = tf.numpy_function(_check_files, [paths, files], tf.bool)
     with tf.control_dependencies([check]):
-        images = [tf.io.decode_png(file, channels=3) for file in tf.unstack(files)]
+        images = [
+            tf.ensure_shape(
+                tf.io.decode_image(file, channels=3, expand_animations=False), (None, None, 3)
+            )
+            for file in files
+        ]
     sizes = tf.stack([tf.shape(image)[:2] for image in images])
     return tf.cond(
         tf.reduce_all(sizes == image_shape),
         lambda: tf.stack([tf.ensure_shape(image, (*image_shape, 3)) for image in images]),
         lambda: _stack_resized(images, image_shape),
     )
+
+
+def _check_files(paths, files):
+    """Raise ValueError naming the path of a damaged picture, which the decoder wouldn't name."""
+    for path, file in zip(paths, files, strict=True):
+        if not _is_whole_png(file):
+            _load_image(path.decode())
+    return True
+
+
+def _is_whole_png(file):
+    """Tell whether the bytes of a PNG agree with the checksums in it."""
+    if not (file.startswith(PNG_START) and file.endswith(PNG_END)):
+        return False
+    place = len(PNG_START)
+    while place < len(file):
+        end = place + 8 + int.from_bytes(file[place : place + 4])
+        if zlib.crc32(file[place + 4 : end]) != int.from_bytes(file[end : end + 4]):
+            return False
+        place = end + 4
+    return True
 
 
 def _stack_resized(images, image_shape):

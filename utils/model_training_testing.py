@@ -6,6 +6,7 @@ Leaves: trained Keras models of standard layers, which take pixels in [0, 1], an
 
 import math
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from utils.checks import positive_integer
 from utils.fast_training import training_twin
+
+BN_MOMENTUM = 0.9  # Keras's 0.99 needs some hundred steps before it tells the truth
 
 
 @keras.saving.register_keras_serializable("cifar10")
@@ -57,12 +60,12 @@ def model_1():
                     filters, 3, padding="same", activation="relu", kernel_initializer="he_uniform"
                 )
             )
-            model.add(layers.BatchNormalization())
+            model.add(layers.BatchNormalization(momentum=BN_MOMENTUM))
         model.add(layers.MaxPooling2D(2))
         model.add(layers.Dropout(dropout))
     model.add(layers.Flatten())
     model.add(layers.Dense(128, activation="relu", kernel_initializer="he_uniform"))
-    model.add(layers.BatchNormalization())
+    model.add(layers.BatchNormalization(momentum=BN_MOMENTUM))
     model.add(layers.Dropout(0.5))
     model.add(layers.Dense(10, activation="softmax"))
     return model
@@ -120,7 +123,7 @@ def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False):
     return keras.Model(inputs, outputs, name="model_3")
 
 
-def one_cycle_schedule(peak, steps, *, warm_up=0.2):
+def one_cycle_schedule(peak, steps, *, warm_up=0.25):
     """Return a learning rate that rises linearly from zero, then falls to zero by a cosine.
 
     Parameters
@@ -136,7 +139,7 @@ def one_cycle_schedule(peak, steps, *, warm_up=0.2):
     -------
     keras.optimizers.schedules.LearningRateSchedule
     """
-    rising = round(positive_integer("steps", steps) * warm_up)
+    rising = max(1, round(positive_integer("steps", steps) * warm_up))
     return keras.optimizers.schedules.CosineDecay(
         0.0, steps - rising, warmup_target=peak, warmup_steps=rising
     )
@@ -153,6 +156,8 @@ def train_and_evaluate_models(
     mome=0.9,
     *,
     nesterov=False,
+    weight_decay=None,
+    label_smoothing=0.0,
     verbose="auto",
 ):
     """Train models one after the other with SGD, and compare them on validation data.
@@ -175,6 +180,10 @@ def train_and_evaluate_models(
         Momentum.
     nesterov : bool
         Use Nesterov momentum.
+    weight_decay : float, optional
+        Decoupled: in each step a kernel loses this share of itself, times the learning rate.
+    label_smoothing : float, 0 to 1
+        Share of the target that is spread over all classes.
     verbose : "auto", 0, 1 or 2
         As in ``keras.Model.fit``.
 
@@ -201,19 +210,21 @@ def train_and_evaluate_models(
     histories = {}
     for model in models_list:
         twin = training_twin(model)
-        twin.compile(
-            keras.optimizers.SGD(l_r, momentum=mome, nesterov=nesterov),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
+        optimizer = keras.optimizers.SGD(
+            l_r, momentum=mome, nesterov=nesterov, weight_decay=weight_decay
         )
-        histories[model.name] = twin.fit(
-            train_dataset,
-            epochs=epochs,
-            validation_data=validation_dataset,
-            callbacks=[keras.callbacks.TerminateOnNaN()],
-            verbose=verbose,
-            shuffle=False,  # that is the dataset's business
-        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        twin.compile(optimizer, _loss(label_smoothing), metrics=["accuracy"])
+        with warnings.catch_warnings():  # at the end of a dataset of unknown length, as rebatched
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            histories[model.name] = twin.fit(
+                train_dataset,
+                epochs=epochs,
+                validation_data=validation_dataset,
+                callbacks=[keras.callbacks.TerminateOnNaN()],
+                verbose=verbose,
+                shuffle=False,  # that is the dataset's business
+            )
         _check_loss(model.name, histories[model.name].history["loss"])
         if twin is not model:
             model.set_weights(twin.get_weights())
@@ -266,9 +277,9 @@ def _check_shape(image_shape, class_len):
         raise ValueError(
             f"image_shape is {image_shape!r}, expected (height, width, 3) with sides of at least 32"
         )
-    if class_len < 2:
+    if positive_integer("class_len", class_len) < 2:
         raise ValueError(f"class_len is {class_len!r}, expected at least 2 classes")
-    return tuple(image_shape), positive_integer("class_len", class_len)
+    return tuple(image_shape), class_len
 
 
 def _check_weights(weights):
@@ -294,6 +305,19 @@ def _first_patch(name, dataset):
     if patch is None:
         raise ValueError(f"{name}_dataset is empty; check the names file it was made from")
     return patch
+
+
+def _loss(label_smoothing):
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing is {label_smoothing!r}, expected 0 or more, less than 1")
+
+    def crossentropy(y_true, y_pred):
+        y_true = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            y_true, y_pred, label_smoothing=label_smoothing
+        )
+
+    return crossentropy if label_smoothing else "sparse_categorical_crossentropy"
 
 
 def _check_loss(name, losses):

@@ -26,7 +26,7 @@ class _BatchUnpickler(pickle.Unpickler):
     def find_class(self, module, name):
         if (module, name) not in ALLOWED_GLOBALS:
             raise ValueError(f"it asks for {module}.{name}, which no CIFAR-10 batch needs")
-        module = module.replace("numpy.core", "numpy._core")  # the old name warns in NumPy 2
+        module = module.replace("numpy.core", "numpy._core")  # NumPy 2 deprecates the old name
         return super().find_class(module, name)
 
 
