@@ -28,7 +28,9 @@ def run_notebook(source, target):
         stderr_file=sys.stderr,
     )
     notebook = nbformat.read(target, as_version=4)
-    notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(notebook, {})  # a progress bar's last state
+    notebook, _ = CoalesceStreamsPreprocessor(enabled=True)(
+        notebook, {}
+    )  # a progress bar's last state
     for part in (notebook, *notebook.cells):
         part.metadata.pop("papermill", None)  # times and paths of this machine
     nbformat.write(notebook, target)

@@ -92,6 +92,15 @@ def test_another_range_than_the_asked_is_never_appended(server, destination, par
     assert_no_file(destination)
 
 
+@pytest.mark.parametrize(("status", "start"), [(206, 0), (200, 3000)])
+def test_whole_file_in_spite_of_the_range_starts_over(server, destination, part, status, start):
+    part.write_bytes(CONTENT[:3000])
+    headers = {"Content-Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"}
+    url = server.add("/a", CONTENT, status=status, headers=headers, ranges=False)
+    fetch([url], destination, check)
+    assert_only_file_is(destination)
+
+
 def test_range_past_the_end_starts_over(server, destination, part):
     part.write_bytes(bytes(len(CONTENT)))
     fetch([server.add("/a", CONTENT)], destination, check)
@@ -113,9 +122,10 @@ def test_finished_part_file_is_only_checked(server, destination, part):
     assert server.requests == []
 
 
-def test_lost_connection_is_resumed_where_it_broke(server, destination):
-    server.add("/a", CONTENT, cut=4500)
-    fetch([server.add("/a", CONTENT)], destination, check)
+@pytest.mark.parametrize(("length", "size"), [(True, None), (False, len(CONTENT))])
+def test_lost_connection_is_resumed_where_it_broke(server, destination, length, size):
+    server.add("/a", CONTENT, cut=4500, length=length)
+    fetch([server.add("/a", CONTENT, length=length)], destination, check, size=size)
     assert_only_file_is(destination)
     first, second = ranges_of(server)
     assert first is None

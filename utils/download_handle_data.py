@@ -195,7 +195,6 @@ class ConvertDataToImages:
         self.load_label_names(Path(batch_paths).with_name("batches.meta"))
         self.create_image_labels_to_string()
         self.load_batch(batch_paths)
-        self.create_images_folder()
         self.convert_data_to_images(names_paths, end_file, verify=verify)
         return self.labels_dict
 
@@ -253,6 +252,7 @@ class ConvertDataToImages:
             known = names_file.read_text(encoding="utf-8-sig").splitlines()
         listed = _listed(lines, known, names_file)
         if verify or not listed or not looks_written(paths, self.batch_data):
+            self.create_images_folder()
             write_pictures(paths, self.batch_data, scratch=self.images_directory)
         if not listed:
             write_text(names_file, "\n".join(known + lines) + ("" if end_file else "\n"))

@@ -36,7 +36,8 @@ def training_twin(model):
     on_cpu = keras.backend.backend() == "tensorflow" and not tf.config.list_physical_devices("GPU")
     if not (normalised and on_cpu):
         return model
-    twin = keras.models.clone_model(model, clone_function=_clone_layer)
+    plain = model.from_config(model.get_config())  # not compiled: a loss can't always be cloned
+    twin = keras.models.clone_model(plain, clone_function=_clone_layer)
     twin.set_weights(model.get_weights())
     return twin
 

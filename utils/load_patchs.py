@@ -112,7 +112,7 @@ def load_images_patch(paths, *, image_shape=None):
                 raise ValueError(
                     f"{path}: size {image.shape[:2]}, the first has {image_shape}; pass image_shape"
                 )
-    return _to_float(_stack_resized(images, tuple(image_shape[:2]))).numpy()
+    return _to_float(_stack_resized(images, _sides(image_shape))).numpy()
 
 
 def read_image_labels(
@@ -162,7 +162,11 @@ def read_image_labels(
         positive integer. A corrupt picture stops the iteration, naming its path.
     """
     patch_size = positive_integer("patch_size", patch_size)
-    height, width = (positive_integer("image_shape", side) for side in tuple(image_shape)[:2])
+    height, width = _sides(image_shape)
+    if max_shift not in (None, *range(min(height, width))):
+        raise ValueError(
+            f"max_shift is {max_shift!r}, expected None, or at least 0 and less than a side"
+        )
     lines = read_names_file(path)
     pairs = [(name, label) for _, name, label in lines]
     paths, labels = handle_images_path_and_labels(pairs, images_directory=images_directory)
@@ -213,6 +217,14 @@ def extract_labels(dataset):
         raise ValueError("the dataset is empty; check the names file it was made from")
     images, labels = zip(*patches, strict=True)
     return np.concatenate(images), np.concatenate(labels)
+
+
+def _sides(image_shape):
+    try:
+        height, width = tuple(image_shape)[:2]
+    except (TypeError, ValueError):
+        raise ValueError(f"image_shape is {image_shape!r}, expected height and width") from None
+    return positive_integer("image_shape", height), positive_integer("image_shape", width)
 
 
 def _load_image(path):

@@ -6,10 +6,10 @@ Leaves: trained Keras models of standard layers, which take pixels in [0, 1], an
 
 import math
 import os
-import warnings
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -91,9 +91,7 @@ def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False):
         (N, *image_shape) float in [0, 1] to (N, class_len) class probabilities.
     """
     image_shape, class_len = _check_shape(image_shape, class_len)
-    backbone = keras.applications.MobileNetV2(
-        input_shape=image_shape, include_top=False, weights=_check_weights(weights)
-    )
+    backbone = _backbone(keras.applications.MobileNetV2, image_shape, weights)
     inputs = keras.Input(image_shape)
     scaled = layers.Rescaling(2.0, offset=-1.0)(inputs)  # it was trained on pixels in [-1, 1]
     features = _pooled_features(backbone, scaled, trainable)
@@ -108,9 +106,7 @@ def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False):
     Parameters and result are those of `model_2`.
     """
     image_shape, class_len = _check_shape(image_shape, class_len)
-    backbone = keras.applications.VGG16(
-        input_shape=image_shape, include_top=False, weights=_check_weights(weights)
-    )
+    backbone = _backbone(keras.applications.VGG16, image_shape, weights)
     # It was trained on BGR pixels in [0, 255] less the ImageNet mean. The scale is a layer; the
     # channels are turned in the first kernel instead of in every picture.
     kernel, *others = backbone.get_layer("block1_conv1").get_weights()
@@ -207,6 +203,7 @@ def train_and_evaluate_models(
     images, _ = _first_patch("train", train_dataset)
     if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
         train_dataset = train_dataset.rebatch(batch_size)
+    train_dataset, validation_dataset = map(_counted, (train_dataset, validation_dataset))
     histories = {}
     for model in models_list:
         twin = training_twin(model)
@@ -215,16 +212,14 @@ def train_and_evaluate_models(
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         twin.compile(optimizer, _loss(label_smoothing), metrics=["accuracy"])
-        with warnings.catch_warnings():  # at the end of a dataset of unknown length, as rebatched
-            warnings.filterwarnings("ignore", "Your input ran out of data")
-            histories[model.name] = twin.fit(
-                train_dataset,
-                epochs=epochs,
-                validation_data=validation_dataset,
-                callbacks=[keras.callbacks.TerminateOnNaN()],
-                verbose=verbose,
-                shuffle=False,  # that is the dataset's business
-            )
+        histories[model.name] = twin.fit(
+            train_dataset,
+            epochs=epochs,
+            validation_data=validation_dataset,
+            callbacks=[keras.callbacks.TerminateOnNaN()],
+            verbose=verbose,
+            shuffle=False,  # that is the dataset's business
+        )
         _check_loss(model.name, histories[model.name].history["loss"])
         if twin is not model:
             model.set_weights(twin.get_weights())
@@ -273,23 +268,34 @@ def _pooled_features(backbone, scaled, trainable):
 
 
 def _check_shape(image_shape, class_len):
-    if len(image_shape) != 3 or min(image_shape[:2]) < 32 or image_shape[2] != 3:
+    try:
+        height, width, channels = (positive_integer("image_shape", side) for side in image_shape)
+    except (TypeError, ValueError):
+        height = width = channels = 0
+    if min(height, width) < 32 or channels != 3:
         raise ValueError(
             f"image_shape is {image_shape!r}, expected (height, width, 3) with sides of at least 32"
         )
     if positive_integer("class_len", class_len) < 2:
         raise ValueError(f"class_len is {class_len!r}, expected at least 2 classes")
-    return tuple(image_shape), class_len
+    return (height, width, channels), class_len
 
 
-def _check_weights(weights):
+def _backbone(application, image_shape, weights):
     if weights is None or weights == "imagenet":
-        return weights
+        return application(input_shape=image_shape, include_top=False, weights=weights)
     if not os.path.isfile(weights):
         raise FileNotFoundError(
             f"{weights}: no weight file there; pass a path, 'imagenet' (Keras downloads it) or None"
         )
-    return os.fspath(weights)
+    backbone = application(input_shape=image_shape, include_top=False, weights=None)
+    try:
+        backbone.load_weights(weights)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{weights}: not a weight file of {application.__name__} without top: {error}"
+        ) from error
+    return backbone
 
 
 def _check_names(models_list):
@@ -305,6 +311,14 @@ def _first_patch(name, dataset):
     if patch is None:
         raise ValueError(f"{name}_dataset is empty; check the names file it was made from")
     return patch
+
+
+def _counted(dataset):
+    """Return a dataset that knows its length: Keras warns of others and counts a step too many."""
+    if dataset.cardinality() != tf.data.UNKNOWN_CARDINALITY:
+        return dataset
+    length = sum(1 for _ in dataset)
+    return dataset.apply(tf.data.experimental.assert_cardinality(length))
 
 
 def _loss(label_smoothing):

@@ -9,7 +9,6 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-import keras
 import numpy as np
 from sklearn.metrics import classification_report
 
@@ -35,7 +34,7 @@ def save_model(model, directory):
     list of pathlib.Path
         The two files.
     """
-    plain = keras.models.clone_model(model)
+    plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
     plain.set_weights(model.get_weights())
     paths = [Path(directory) / f"{model.name}{suffix}" for suffix in (".keras", ".h5")]
     for path in paths:

@@ -1,0 +1,109 @@
+"""Augmented pictures are compared with all 50 that can come out: 25 shifts, each also mirrored."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from utils.augment import augment_patches, mirror_and_shift
+
+VARIANTS = 50  # 0 to 24 as they are, 25 to 49 mirrored
+
+
+def variants_of(image):
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="reflect")
+    height, width = image.shape[:2]
+    shifted = [
+        padded[row : row + height, column : column + width]
+        for row in range(5)
+        for column in range(5)
+    ]
+    return np.stack(shifted + [shift[:, ::-1] for shift in shifted])
+
+
+def which_variants(images, outputs):
+    """Return, for each picture, which variant of it came out; fails unless it is exactly one."""
+    found = []
+    for image, output in zip(images, outputs, strict=True):
+        matches = np.flatnonzero((variants_of(image) == output).all(axis=(1, 2, 3)))
+        assert len(matches) == 1
+        found.append(matches[0])
+    return np.array(found)
+
+
+def draw_images(count, shape=(8, 8, 3)):
+    return np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (5, 9, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_outputs_are_shifts_of_the_picture_or_of_its_mirror(shape, dtype):
+    images = draw_images(40, shape).astype(dtype)
+    outputs = mirror_and_shift(tf.constant(images), 2, (1, 2)).numpy()
+    assert outputs.dtype == dtype
+    which_variants(images, outputs)
+
+
+def test_all_variants_come_out_equally_often():
+    images = draw_images(2000)
+    found = which_variants(images, mirror_and_shift(tf.constant(images), 2, (3, 4)).numpy())
+    counts = np.bincount(found, minlength=VARIANTS)
+    assert counts.min() > 15  # of 40 expected, standard deviation 6.3
+    assert counts.max() < 65
+    assert np.mean(found >= VARIANTS // 2) == pytest.approx(0.5, abs=0.04)
+
+
+def test_the_seed_decides():
+    images = tf.constant(draw_images(50))
+    one, again, other = (
+        mirror_and_shift(images, 2, seed).numpy() for seed in ((1, 2), (1, 2), (1, 3))
+    )
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+# ---- augment_patches
+
+
+@pytest.fixture
+def patches():
+    """Two patches of 20 and 15; both hold the same pictures as far as they go."""
+    images = draw_images(20)
+    images = np.concatenate([images, images[:15]])
+    return tf.data.Dataset.from_tensor_slices((images, np.arange(35))).batch(20)
+
+
+def passes_over(dataset, count):
+    return [
+        [np.concatenate(part) for part in zip(*dataset.as_numpy_iterator(), strict=True)]
+        for _ in range(count)
+    ]
+
+
+def test_labels_and_order_stay(patches):
+    [(images, labels)] = passes_over(patches, 1)
+    [(outputs, output_labels)] = passes_over(augment_patches(patches, 2, 0), 1)
+    np.testing.assert_array_equal(output_labels, labels)
+    which_variants(images, outputs)
+
+
+def test_the_last_patch_stays_small(patches):
+    assert [len(labels) for _, labels in augment_patches(patches, 2, 0)] == [20, 15]
+
+
+def test_each_patch_and_each_pass_gets_its_own_numbers(patches):
+    [(images, _)] = passes_over(patches, 1)
+    first, second = (
+        which_variants(images, outputs)
+        for outputs, _ in passes_over(augment_patches(patches, 2, 0), 2)
+    )
+    assert (first != second).any()
+    assert (first[:15] != first[20:]).any()
+
+
+def test_the_seed_decides_the_sequence_of_passes(patches):
+    one, again, other = (
+        np.stack([outputs for outputs, _ in passes_over(augment_patches(patches, 2, seed), 2)])
+        for seed in (5, 5, 6)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()

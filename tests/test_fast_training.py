@@ -1,0 +1,156 @@
+"""The twin is compared with the plain model: same answers, same training, same moving averages."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from utils.fast_training import training_twin
+from utils.model_training_testing import model_1, train_and_evaluate_models
+
+layers = keras.layers
+
+
+@pytest.fixture(autouse=True)
+def without_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+
+
+def randomise(model):
+    """Give every weight, moving averages included, a value of its own."""
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        if "float" in weight.dtype:
+            limits = (-0.2, 0.2) if len(weight.shape) > 1 else (0.5, 1.5)
+            weight.assign(random.uniform(*limits, weight.shape))
+    return model
+
+
+def convolution_model(**normalisation):
+    """Two normalised layers, one behind a convolution, with `normalisation` as its settings."""
+    return randomise(
+        keras.Sequential(
+            [
+                keras.Input((8, 6, 3)),
+                layers.Conv2D(4, 3, activation="relu"),
+                layers.BatchNormalization(**normalisation),
+                layers.Flatten(),
+                layers.Dense(6, activation="relu"),
+                layers.BatchNormalization(),
+                layers.Dense(3, activation="softmax"),
+            ],
+            name="small",
+        )
+    )
+
+
+def branching_model():
+    inputs = keras.Input((8, 6, 3))
+    inner = keras.Sequential([keras.Input((8, 6, 4)), layers.Conv2D(4, 1)], name="inner")
+    left = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(inputs))
+    outputs = layers.GlobalAveragePooling2D()(layers.add([left, inner(left)]))
+    return randomise(keras.Model(inputs, layers.Dense(3, activation="softmax")(outputs)))
+
+
+MODELS = {
+    "plain": convolution_model,
+    "other settings": lambda: convolution_model(momentum=0.7, epsilon=0.1),
+    "without centre": lambda: convolution_model(center=False),
+    "without scale": lambda: convolution_model(scale=False),
+    "over rows": lambda: convolution_model(axis=1),
+    "last axis by its number": lambda: convolution_model(axis=3),
+    "frozen": lambda: convolution_model(trainable=False),
+    "branches": branching_model,
+}
+
+
+def random_data(model, count=7):
+    random = np.random.default_rng(1)
+    images = random.normal(0.4, 0.3, (count, *model.input_shape[1:])).astype(np.float32)
+    return images, np.arange(count) % model.output_shape[-1]
+
+
+def train_steps(model, count):
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    model.compile(optimizer, "sparse_categorical_crossentropy", run_eagerly=True)
+    images, labels = random_data(model)
+    for step in range(count):
+        model.train_on_batch(images[step:], labels[step:])
+    return model.get_weights()
+
+
+def assert_all_close(weights, expected):
+    assert len(weights) == len(expected)
+    for weight, expected_weight in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(weight, expected_weight, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_twin_answers_and_trains_as_the_model(kind):
+    model = MODELS[kind]()
+    twin = training_twin(model)
+    assert twin is not model
+    images, _ = random_data(model)
+    np.testing.assert_allclose(twin(images), model(images), rtol=1e-5, atol=1e-6)
+    before = model.get_weights()
+    after = train_steps(twin, 3)
+    assert_all_close(model.get_weights(), before)  # it has weights of its own
+    assert_all_close(after, train_steps(model, 3))
+    assert max(np.abs(new - old).max() for new, old in zip(after, before, strict=True)) > 0.01
+
+
+def test_one_step_moves_the_averages_by_the_batch_statistics():
+    model = randomise(
+        keras.Sequential([keras.Input((4, 4, 2)), layers.BatchNormalization(momentum=0.75)])
+    )
+    images = np.random.default_rng(2).normal(3, 2, (5, 4, 4, 2)).astype(np.float32)
+    twin = training_twin(model)
+    twin(images, training=True)
+    gamma, beta, mean, variance = model.get_weights()
+    expected_mean = 0.75 * mean + 0.25 * images.mean(axis=(0, 1, 2))
+    expected_variance = 0.75 * variance + 0.25 * images.var(axis=(0, 1, 2))
+    assert_all_close(twin.get_weights(), [gamma, beta, expected_mean, expected_variance])
+
+
+def test_model_1_and_its_twin_agree():
+    model = randomise(model_1())
+    twin = training_twin(model)
+    images, _ = random_data(model)
+    np.testing.assert_allclose(twin(images), model(images), rtol=1e-4, atol=1e-6)
+    fused = [layer for layer in twin.layers if type(layer).__name__ == "FusedBatchNormalization"]
+    assert len(fused) == 7
+    assert [layer.name for layer in twin.layers] == [layer.name for layer in model.layers]
+
+
+def test_trained_weights_are_carried_back_to_the_plain_model():
+    model = convolution_model()
+    images, labels = random_data(model, 12)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
+    reference = keras.models.clone_model(model)
+    reference.set_weights(model.get_weights())
+    reference.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    reference.fit(data, epochs=2, shuffle=False, verbose=0)
+    trained, _ = train_and_evaluate_models([model], data, data, 2, 4, True, 0.1, verbose=0)
+    assert trained is model
+    assert_all_close(model.get_weights(), reference.get_weights())
+    assert {type(layer).__module__.partition(".")[0] for layer in model.layers} == {"keras"}
+
+
+def test_a_model_that_was_compiled_with_a_loss_of_ones_own_has_a_twin():
+    model = convolution_model()
+    model.compile("sgd", loss=lambda y_true, y_pred: keras.ops.mean(y_pred))
+    twin = training_twin(model)
+    assert not twin.compiled
+    assert model.compiled
+    assert_all_close(twin.get_weights(), model.get_weights())
+
+
+def test_a_model_without_normalisation_is_its_own_twin():
+    model = keras.Sequential([keras.Input((2, 2, 3)), layers.Flatten(), layers.Dense(3)])
+    assert training_twin(model) is model
+
+
+def test_on_a_gpu_a_model_is_its_own_twin(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
+    model = convolution_model()
+    assert training_twin(model) is model

@@ -1,0 +1,577 @@
+"""Models are compared with `keras.applications` on their own scale, training with SGD by hand."""
+
+import json
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import f1_score
+
+from utils.model_training_testing import (
+    custom_f1_score,
+    model_1,
+    model_2,
+    model_3,
+    one_cycle_schedule,
+    predict,
+    train_and_evaluate_models,
+)
+from utils.results import save_model
+
+SHAPE = (32, 32, 3)
+NO_POSITIVE_INTEGERS = [0, -1, 1.5, True, "3"]
+BACKBONES = {
+    "model_2": (model_2, keras.applications.MobileNetV2, keras.applications.mobilenet_v2),
+    "model_3": (model_3, keras.applications.VGG16, keras.applications.vgg16),
+}
+
+
+# ---- custom_f1_score
+
+
+def f1_by_hand(labels, predictions, classes):
+    """Macro F1 over `classes` (iterable of int) of integer labels and predictions."""
+    scores = []
+    for c in classes:
+        hits = np.sum((labels == c) & (predictions == c))
+        named = np.sum(labels == c) + np.sum(predictions == c)
+        scores.append(2 * hits / named if named else 0.0)
+    return np.mean(scores)
+
+
+def random_probabilities(count, classes, sharpness):
+    logits = np.random.default_rng(count).normal(0, sharpness, (count, classes))
+    return keras.ops.convert_to_numpy(keras.ops.softmax(logits)).astype(np.float32)
+
+
+@pytest.mark.parametrize("form", ["one-hot", "(N,)", "(N, 1)"])
+@pytest.mark.parametrize(("count", "classes", "sharpness"), [(200, 10, 1), (200, 10, 9), (7, 3, 4)])
+def test_f1_is_that_of_scikit_learn_on_rounded_predictions(form, count, classes, sharpness):
+    probabilities = random_probabilities(count, classes, sharpness)
+    labels = np.random.default_rng(1).integers(0, classes, count)
+    labels[::2] = probabilities.argmax(axis=1)[::2]
+    one_hot = np.eye(classes)[labels]
+    expected = f1_score(one_hot, np.round(probabilities), average="macro", zero_division=0)
+    y_true = {"one-hot": one_hot, "(N,)": labels, "(N, 1)": labels[:, None]}[form]
+    assert float(custom_f1_score(y_true, probabilities)) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.float32])
+def test_f1_takes_labels_of_any_type(dtype):
+    labels = np.array([0, 2, 1, 2])
+    probabilities = np.eye(3, dtype=np.float32)[[0, 2, 2, 2]]
+    expected = f1_by_hand(labels, np.array([0, 2, 2, 2]), range(3))
+    assert float(custom_f1_score(labels.astype(dtype), probabilities)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions", "expected"),
+    [([0, 1, 2], [0, 1, 2], 1), ([0, 1, 2], [1, 2, 0], 0), ([0, 0, 0], [0, 0, 0], 1 / 3)],
+    ids=["all right", "all wrong", "classes that never occur count as 0"],
+)
+def test_f1_of_plain_cases(labels, predictions, expected):
+    score = custom_f1_score(np.array(labels), np.eye(3, dtype=np.float32)[predictions])
+    assert float(score) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_f1_is_a_metric_that_loads_without_custom_objects(tmp_path, suffix, one_hot):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    loss = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
+    model.compile("sgd", loss, metrics=[custom_f1_score])
+    x = np.random.default_rng(0).normal(0, 9, (30, 4))
+    labels = np.arange(30) % 3
+    y = np.eye(3)[labels] if one_hot else labels
+    model.train_on_batch(x, y)
+    expected = float(custom_f1_score(labels, model(x)))
+    model.save(tmp_path / f"model{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"model{suffix}")
+    for one in (model, loaded):
+        scores = one.evaluate(x, y, batch_size=30, verbose=0, return_dict=True)
+        assert scores["custom_f1_score"] == pytest.approx(expected, abs=1e-6)
+
+
+# ---- the builders
+
+
+@pytest.fixture(scope="session")
+def weight_files(tmp_path_factory):
+    """Model name to a weight file of its backbone, whose weights are random, statistics too."""
+    random = np.random.default_rng(0)
+    files = {}
+    for name, (_, application, _) in BACKBONES.items():
+        backbone = application(input_shape=SHAPE, include_top=False, weights=None)
+        for weight in backbone.weights:
+            if len(weight.shape) == 1:
+                weight.assign(random.uniform(0.5, 1.5, weight.shape))
+        files[name] = tmp_path_factory.mktemp("weights") / f"{name}.weights.h5"
+        backbone.save_weights(files[name])
+    return files
+
+
+@pytest.fixture(scope="session")
+def built(weight_files):
+    """The three models by name, on random weights. Read only."""
+    models = [
+        model_1(),
+        *(BACKBONES[name][0](SHAPE, weights=weight_files[name]) for name in BACKBONES),
+    ]
+    return {model.name: model for model in models}
+
+
+def random_images(count=4):
+    return np.random.default_rng(1).random((count, *SHAPE), np.float32)
+
+
+def batch_statistics(model):
+    """Return the moving averages of all batch normalisations, also in nested models."""
+    return [
+        weight.numpy()
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+        for weight in (layer.moving_mean, layer.moving_variance)
+    ]
+
+
+def layer_list(model):
+    """Return (layer class, what matters of its settings) for each layer."""
+    interesting = ("filters", "kernel_size", "padding", "pool_size", "rate", "units", "activation")
+    layers = []
+    for layer in model.layers:
+        config = layer.get_config() if not isinstance(layer, keras.Model) else {}
+        layers.append(
+            (type(layer).__name__, *(config[key] for key in interesting if key in config))
+        )
+    return layers
+
+
+def test_model_1_is_the_documented_stack(built):
+    expected = []
+    for filters, rate in ((32, 0.2), (64, 0.3), (128, 0.4)):
+        convolution = ("Conv2D", filters, (3, 3), "same", "relu")
+        expected += [convolution, ("BatchNormalization",)] * 2
+        expected += [("MaxPooling2D", "valid", (2, 2)), ("Dropout", rate)]
+    expected += [("Flatten",), ("Dense", 128, "relu"), ("BatchNormalization",), ("Dropout", 0.5)]
+    expected += [("Dense", 10, "softmax")]
+    assert layer_list(built["model_1"]) == expected
+    assert built["model_1"].input_shape == (None, *SHAPE)
+    assert built["model_1"].count_params() == 552_874
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("model_2", [("Dense", 512, "relu"), ("Dense", 10, "softmax")]),
+        ("model_3", [("Dense", 10, "softmax")]),
+    ],
+)
+def test_backbone_models_end_with_pooling_and_the_documented_head(built, name, head):
+    layers = layer_list(built[name])
+    assert layers[2:] == [("Functional",), ("GlobalAveragePooling2D",), *head]
+    backbone = built[name].layers[2]
+    reference = BACKBONES[name][1](input_shape=SHAPE, include_top=False, weights=None)
+    assert backbone.count_params() == reference.count_params()
+
+
+@pytest.mark.parametrize("name", ["model_1", *BACKBONES])
+def test_models_give_class_probabilities(built, name):
+    probabilities = built[name](random_images(), training=False).numpy()
+    assert probabilities.shape == (4, 10)
+    assert probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_features_are_those_of_the_backbone_on_its_own_scale(built, weight_files, name):
+    _, application, module = BACKBONES[name]
+    backbone = application(input_shape=SHAPE, include_top=False, weights=weight_files[name])
+    images = random_images()
+    expected = np.mean(backbone(module.preprocess_input(images * 255)), axis=(1, 2))
+    pooling = next(layer for layer in built[name].layers if "GlobalAverage" in type(layer).__name__)
+    features = keras.Model(built[name].input, pooling.output)(images)
+    assert expected.std() > 0
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("trainable", [False, True])
+def test_any_shape_and_number_of_classes_can_be_built(name, trainable):
+    model = BACKBONES[name][0]((40, 64, 3), 4, weights=None, trainable=trainable)
+    assert model.input_shape == (None, 40, 64, 3)
+    assert model.output_shape == (None, 4)
+    assert model.name == name
+    head = {"model_2": 4, "model_3": 2}[name]
+    backbone = model.layers[2]
+    assert len(model.trainable_weights) == head + (len(backbone.trainable_weights))
+    assert bool(backbone.trainable_weights) == trainable
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_only_a_trainable_backbone_updates_its_batch_statistics(weight_files, trainable):
+    model = model_2(SHAPE, weights=weight_files["model_2"], trainable=trainable)
+    model.trainable = True  # a frozen backbone is called in inference mode none the less
+    before = batch_statistics(model)
+    model(random_images(), training=True)
+    changed = [(old != new).any() for old, new in zip(before, batch_statistics(model), strict=True)]
+    assert len(changed) == 104
+    assert set(changed) == {trainable}
+
+
+@pytest.mark.parametrize("build", [model_2, model_3])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (32, 32),
+        (31, 32, 3),
+        (32, 31, 3),
+        (32, 32, 1),
+        (32, 32, 3, 1),
+        (32.0, 32, 3),
+        (None, None, 3),
+        32,
+    ],
+)
+def test_a_wrong_image_shape_is_refused(build, shape):
+    with pytest.raises(ValueError, match="image_shape") as caught:
+        build(shape, weights=None)
+    assert repr(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("build", [model_2, model_3])
+@pytest.mark.parametrize("class_len", [1, 0, -2, 2.5, True, "8", None])
+def test_a_wrong_number_of_classes_is_refused(build, class_len):
+    with pytest.raises(ValueError, match="class_len") as caught:
+        build(SHAPE, class_len, weights=None)
+    assert repr(class_len) in str(caught.value)
+
+
+@pytest.mark.parametrize("build", [model_2, model_3])
+def test_a_missing_weight_file_is_named(build, tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        build(SHAPE, weights=tmp_path / "missing.h5")
+    assert str(tmp_path / "missing.h5") in str(caught.value)
+
+
+@pytest.mark.parametrize("build", [model_2, model_3])
+def test_a_file_that_holds_no_weights_is_named(build, tmp_path):
+    path = tmp_path / "text.weights.h5"
+    path.write_text("These are no weights.")
+    with pytest.raises(ValueError, match="not a weight file of") as caught:
+        build(SHAPE, weights=path)
+    assert str(path) in str(caught.value)
+
+
+def class_names_and_modules(config):
+    """Yield (class name, module, registered name) of all that a configuration describes."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config["class_name"], config.get("module"), config.get("registered_name")
+        for value in config.values():
+            yield from class_names_and_modules(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from class_names_and_modules(value)
+
+
+@pytest.mark.parametrize("name", ["model_1", *BACKBONES])
+def test_saved_models_predict_the_same_and_have_standard_layers_only(built, tmp_path, name):
+    images = random_images()
+    expected = built[name](images, training=False)
+    keras_path, h5_path = save_model(built[name], tmp_path)
+    for path in (keras_path, h5_path):
+        loaded = keras.models.load_model(path)
+        np.testing.assert_allclose(loaded(images, training=False), expected, atol=1e-6)
+    with zipfile.ZipFile(keras_path) as archive:
+        configs = [json.loads(archive.read("config.json"))]
+    with h5py.File(h5_path) as file:
+        configs.append(json.loads(file.attrs["model_config"]))
+    for config in configs:
+        found = set(class_names_and_modules(config))
+        assert len(found) > 5
+        for class_name, module, registered_name in found:
+            assert class_name != "Lambda"
+            assert (module or "keras").startswith("keras")
+            assert ">" not in (registered_name or "")  # package>class: not of Keras
+
+
+# ---- train_and_evaluate_models
+
+
+def dataset_of(images, labels, patch=5):
+    return tf.data.Dataset.from_tensor_slices((images, np.array(labels, np.int32))).batch(patch)
+
+
+def small_images(count):
+    return np.random.default_rng(count).random((count, 2, 2, 3), np.float32)
+
+
+def small_data(count=13, patch=5):
+    return dataset_of(small_images(count), np.arange(count) % 3, patch)
+
+
+def small_model(name="small", hidden=()):
+    """A softmax over three classes of 2x2 pictures, with `hidden` layers before it."""
+    layers = [keras.Input((2, 2, 3)), *hidden, keras.layers.Flatten()]
+    return keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")], name=name)
+
+
+def constant_model(name, label):
+    """A model that answers `label` to every picture."""
+    model = small_model(name)
+    model.set_weights([np.zeros((12, 3)), 5 * np.eye(3)[label]])
+    return model
+
+
+NO_STEP = 1e-12  # a learning rate that changes no answer
+
+
+@pytest.fixture
+def constants():
+    """Constant models with data on which "one" wins in validation and "zero" in training."""
+    train = dataset_of(small_images(10), [0] * 8 + [1] * 2)
+    validation = dataset_of(small_images(10), [1] * 7 + [0] * 2 + [2])
+    return [constant_model("zero", 0), constant_model("one", 1)], train, validation
+
+
+def test_without_final_model_every_validation_accuracy_is_returned(constants):
+    models, train, validation = constants
+    scores = train_and_evaluate_models(models, train, validation, 1, 5, False, NO_STEP, verbose=0)
+    assert scores == pytest.approx({"zero": 0.2, "one": 0.7})
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_final_model_is_the_best_on_validation_data(constants, order):
+    models, train, validation = constants
+    models = [models[i] for i in order]
+    best, history = train_and_evaluate_models(
+        models, train, validation, 2, 5, True, NO_STEP, verbose=0
+    )
+    assert any(best is model for model in models)
+    assert best.name == "one"
+    assert set(history.history) == {"accuracy", "loss", "val_accuracy", "val_loss"}
+    assert history.history["accuracy"] == pytest.approx([0.2, 0.2])
+    assert history.history["val_accuracy"] == pytest.approx([0.7, 0.7])
+
+
+def test_the_score_is_that_of_the_model_as_it_is_returned():
+    data = small_data(60)
+    models = [small_model("one"), small_model("two", [keras.layers.BatchNormalization()])]
+    scores = train_and_evaluate_models(models, data, data, 5, 4, False, 0.5, verbose=0)
+    for model in models:
+        assert scores[model.name] == pytest.approx(predict(model, data)[0])
+
+
+def sgd_by_hand(weights, images, labels, rates, momentum=0.9, nesterov=False, weight_decay=0.0):
+    """Full-batch steps of a softmax regression on flattened images; `rates` has one a step.
+
+    `weight_decay` is of the kernel only.
+    """
+    x, targets = images.reshape(len(images), -1).astype(float), np.eye(3)[labels]
+    weights = [weight.astype(float) for weight in weights]
+    velocities = [0.0, 0.0]
+    for rate in rates:
+        exponentials = np.exp(x @ weights[0] + weights[1])
+        error = (exponentials / exponentials.sum(axis=1, keepdims=True) - targets) / len(x)
+        for i, gradient in enumerate((x.T @ error, error.sum(axis=0))):
+            velocities[i] = momentum * velocities[i] - rate * gradient
+            step = momentum * velocities[i] - rate * gradient if nesterov else velocities[i]
+            weights[i] = weights[i] * (1 - rate * weight_decay * (weights[i].ndim == 2)) + step
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "rate", "options"),
+    [
+        ((), {}, 0.001, {"momentum": 0.9}),
+        ((0.5,), {}, 0.5, {"momentum": 0.9}),
+        ((0.5, 0.3), {}, 0.5, {"momentum": 0.3}),
+        ((), {"l_r": 0.5, "mome": 0.0}, 0.5, {"momentum": 0.0}),
+        ((0.5, 0.7), {"nesterov": True}, 0.5, {"momentum": 0.7, "nesterov": True}),
+        ((0.5,), {"weight_decay": 0.2}, 0.5, {"weight_decay": 0.2}),
+    ],
+    ids=["plain call", "rate", "rate and momentum", "by name", "Nesterov", "weight decay"],
+)
+def test_training_is_sgd_with_momentum(arguments, named, rate, options):
+    images, labels = small_images(6), np.arange(6) % 3
+    model, data = small_model(), dataset_of(images, labels, 6)
+    model.set_weights([model.get_weights()[0], np.array([0.5, -0.5, 0.1])])
+    expected = sgd_by_hand(model.get_weights(), images, labels, [rate] * 3, **options)
+    train_and_evaluate_models([model], data, data, 3, 6, True, *arguments, verbose=0, **named)
+    for weight, expected_weight in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(weight, expected_weight, rtol=1e-4, atol=1e-6)
+
+
+def test_the_learning_rate_may_be_a_schedule():
+    images, labels = small_images(6), np.arange(6) % 3
+    model, data = small_model(), dataset_of(images, labels, 6)
+    schedule = one_cycle_schedule(0.8, 5)
+    rates = [float(schedule(step)) for step in range(5)]
+    expected = sgd_by_hand(model.get_weights(), images, labels, rates)
+    train_and_evaluate_models([model], data, data, 5, None, True, schedule, verbose=0)
+    for weight, expected_weight in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(weight, expected_weight, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(None, 3), (5, 3), (4, 4), (1, 13), (99, 1)])
+def test_batch_size_sets_the_number_of_steps(batch_size, steps):
+    model = small_model()
+    train_and_evaluate_models(
+        [model], small_data(13, patch=5), small_data(), 2, batch_size, True, verbose=0
+    )
+    assert int(model.optimizer.iterations) == 2 * steps
+
+
+def test_the_same_seed_gives_the_same_weights():
+    def train(seed):
+        keras.utils.set_random_seed(seed)
+        model = small_model(hidden=[keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)])
+        train_and_evaluate_models([model], small_data(), small_data(), 2, 4, True, 0.1, verbose=0)
+        return np.concatenate([weight.ravel() for weight in model.get_weights()])
+
+    one = train(1)
+    np.testing.assert_allclose(train(1), one, rtol=1e-5, atol=1e-7)
+    assert np.abs(train(2) - one).max() > 0.01
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_label_smoothing_spreads_a_share_of_the_target(smoothing):
+    images, labels = small_images(8), np.arange(8) % 3
+    model, data = small_model(), dataset_of(images, labels, 8)
+    targets = np.eye(3)[labels] * (1 - smoothing) + smoothing / 3
+    expected = -np.mean(np.sum(targets * np.log(model(images)), axis=1))
+    options = {"label_smoothing": smoothing, "verbose": 0}
+    _, history = train_and_evaluate_models([model], data, data, 1, 8, True, NO_STEP, **options)
+    assert history.history["loss"] == pytest.approx([expected], rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1, 1.5])
+def test_a_wrong_label_smoothing_is_refused(smoothing):
+    with pytest.raises(ValueError, match="label_smoothing") as caught:
+        train_and_evaluate_models(
+            [small_model()], small_data(), small_data(), 1, 5, True, label_smoothing=smoothing
+        )
+    assert repr(smoothing) in str(caught.value)
+
+
+def test_a_dataset_of_unknown_length_trains_as_any_other():
+    data = small_data(13, patch=5)
+    unknown = data.filter(lambda images, labels: True)
+    assert unknown.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    models = [small_model("known"), small_model("unknown")]
+    models[1].set_weights(models[0].get_weights())
+    options = {"weight_decay": 0.2, "verbose": 0}
+    for model, dataset in zip(models, (data, unknown), strict=True):
+        train_and_evaluate_models([model], dataset, dataset, 2, None, True, 0.5, **options)
+        assert int(model.optimizer.iterations) == 6
+    for weight, expected in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [[], [keras.layers.BatchNormalization()]])
+@pytest.mark.parametrize("cause", ["data", "l_r"])
+def test_a_loss_that_is_not_finite_stops_and_names_the_model(cause, hidden):
+    images = small_images(10) * (np.nan if cause == "data" else 1)
+    data = dataset_of(images, np.arange(10) % 3)
+    models = [small_model("good"), small_model("bad", hidden)]
+    models = models if cause == "l_r" else models[1:]
+    l_r = 0.1 if cause == "data" else 1e38
+    with pytest.raises(FloatingPointError, match="loss became") as caught:
+        train_and_evaluate_models(models, data, small_data(), 3, 5, False, l_r, verbose=0)
+    assert str(caught.value).startswith(f"{models[0].name}: ")
+
+
+def test_no_models_are_refused():
+    with pytest.raises(ValueError, match="models_list is empty"):
+        train_and_evaluate_models([], small_data(), small_data(), 1, 5, True)
+
+
+def test_models_of_the_same_name_are_refused():
+    models = [small_model("twin"), small_model("other"), small_model("twin")]
+    with pytest.raises(ValueError, match=r"'twin', 'other', 'twin'"):
+        train_and_evaluate_models(models, small_data(), small_data(), 1, 5, True)
+
+
+@pytest.mark.parametrize("epochs", [*NO_POSITIVE_INTEGERS, None])
+def test_a_wrong_number_of_epochs_is_refused(epochs):
+    with pytest.raises(ValueError, match="epochs") as caught:
+        train_and_evaluate_models([small_model()], small_data(), small_data(), epochs, 5, True)
+    assert repr(epochs) in str(caught.value)
+
+
+@pytest.mark.parametrize("batch_size", NO_POSITIVE_INTEGERS)
+def test_a_wrong_batch_size_is_refused(batch_size):
+    with pytest.raises(ValueError, match="batch_size") as caught:
+        train_and_evaluate_models([small_model()], small_data(), small_data(), 1, batch_size, True)
+    assert repr(batch_size) in str(caught.value)
+
+
+@pytest.mark.parametrize("which", ["train", "validation"])
+def test_an_empty_dataset_is_refused(which):
+    data = {"train": small_data(), "validation": small_data()}
+    data[which] = data[which].take(0)
+    with pytest.raises(ValueError, match=f"{which}_dataset is empty"):
+        train_and_evaluate_models([small_model()], data["train"], data["validation"], 1, 5, True)
+
+
+# ---- one_cycle_schedule
+
+
+@pytest.mark.parametrize(("steps", "warm_up"), [(100, 0.2), (7, 0.5), (3, 0.2), (2, 0.2)])
+def test_the_rate_rises_to_the_peak_and_falls_to_zero(steps, warm_up):
+    schedule = one_cycle_schedule(0.3, steps, warm_up=warm_up)
+    rates = np.array([float(schedule(step)) for step in range(steps + 1)])
+    top = rates.argmax()
+    assert rates.max() == pytest.approx(0.3)
+    assert rates[[0, -1]] == pytest.approx([0, 0], abs=1e-7)
+    np.testing.assert_allclose(rates[: top + 1], np.linspace(0, 0.3, top + 1), rtol=1e-5)
+    assert (np.diff(rates[top:]) < 0).all()
+
+
+@pytest.mark.parametrize("steps", NO_POSITIVE_INTEGERS)
+def test_a_wrong_number_of_steps_is_refused(steps):
+    with pytest.raises(ValueError, match="steps"):
+        one_cycle_schedule(0.3, steps)
+
+
+# ---- predict
+
+
+@pytest.mark.parametrize("patch", [1, 5, 13, 64])
+def test_predictions_are_in_order_and_scored_over_the_whole_dataset(patch):
+    model, images = small_model(), small_images(13)
+    model.set_weights([weight * 5 for weight in model.get_weights()])
+    expected = np.argmax(model(images), axis=1)
+    expected_labels = np.where(np.arange(13) < 9, expected, (expected + 1) % 3)
+    data = dataset_of(images, expected_labels, patch)
+    accuracy, macro_f1, predictions, labels = predict(model, data)
+    np.testing.assert_array_equal(predictions, expected)
+    np.testing.assert_array_equal(labels, expected_labels)
+    assert type(accuracy) is type(macro_f1) is float
+    assert accuracy == pytest.approx(9 / 13)
+    classes = np.union1d(predictions, labels)
+    assert len(classes) > 1
+    assert macro_f1 == pytest.approx(f1_by_hand(labels, predictions, classes))
+
+
+def test_classes_that_neither_occur_nor_are_predicted_do_not_count():
+    data = dataset_of(small_images(4), [0, 0, 0, 1])
+    accuracy, macro_f1, _, _ = predict(constant_model("zero", 0), data)
+    assert accuracy == 0.75
+    assert macro_f1 == pytest.approx((6 / 7 + 0) / 2)
+
+
+def test_predicting_an_empty_dataset_is_refused():
+    with pytest.raises(ValueError, match="test_dataset is empty"):
+        predict(small_model(), small_data().take(0))
+
+
+def test_prediction_runs_in_inference_mode():
+    model = small_model(hidden=[keras.layers.Dropout(0.9)])
+    data = small_data(64, patch=64)
+    one, two = predict(model, data)[2], predict(model, data)[2]
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, np.argmax(model(small_images(64), training=False), axis=1))
