@@ -83,8 +83,6 @@ def _read_dictionary(path, keys):
     try:
         with open(path, "rb") as file:
             content = _BatchUnpickler(file, encoding="latin1").load()
-    except MemoryError:
-        raise
     except Exception as error:  # damaged pickles raise almost anything
         raise ValueError(f"{path}: not a CIFAR-10 batch: {error}; extract it again") from error
     missing = [key for key in keys if not isinstance(content, dict) or key not in content]

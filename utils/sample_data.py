@@ -1,6 +1,6 @@
 """A small archive in CIFAR-10's format, with drawn pictures, for when there is no network.
 
-The ten classes are caricatures: a few ellipses and polygons each, in random colours, place, size,
+The ten classes are caricatures: a few ellipses and polygons each, in varying colours, place, size,
 tilt and light, with noise. They can be learnt, but not at a glance. They say nothing about how
 well a model does on photographs.
 """
@@ -89,6 +89,21 @@ SHAPES = {
     ],
 }
 
+# Usual colours of sky, ground and body, which vary from picture to picture.
+COLOURS = {
+    "airplane": ((150, 190, 235), (170, 200, 235), (210, 215, 225)),
+    "automobile": ((185, 185, 190), (120, 120, 125), (190, 50, 50)),
+    "bird": ((140, 185, 140), (150, 170, 110), (150, 110, 70)),
+    "cat": ((200, 180, 160), (170, 140, 120), (120, 100, 90)),
+    "deer": ((120, 150, 90), (95, 130, 65), (150, 105, 60)),
+    "dog": ((205, 200, 190), (190, 165, 130), (170, 125, 75)),
+    "frog": ((100, 110, 60), (80, 90, 50), (90, 140, 50)),
+    "horse": ((160, 190, 200), (110, 150, 70), (110, 70, 45)),
+    "ship": ((165, 200, 230), (50, 100, 150), (225, 225, 230)),
+    "truck": ((200, 200, 205), (140, 135, 130), (225, 180, 60)),
+}
+COLOUR_SPREAD = 30  # standard deviation of each channel, of 255
+
 
 def write_sample_archive(path, *, images_per_batch=400, seed=0):
     """Draw a sample and write it as an archive of five training batches and a test batch.
@@ -139,7 +154,9 @@ def draw_picture(class_name, random):
     ndarray of uint8, shape (32, 32, 3), 0 to 255
     """
     side = SIDE * SCALE
-    sky, ground, *colours = random.integers(0, 256, (5, 3))
+    usual = np.array(COLOURS[class_name]) + random.normal(0, COLOUR_SPREAD, (3, 3))
+    sky, ground, body = np.clip(usual, 0, 255).astype(int)
+    colours = (body, *random.integers(0, 256, (2, 3)))
     image = Image.new("RGB", (side, side), tuple(map(int, sky)))
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, side * random.uniform(0.4, 0.9), side, side), tuple(map(int, ground)))
