@@ -5,6 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported
+
 import imageio.v2 as imageio
 import numpy as np
 from pairs import compare
@@ -47,7 +49,6 @@ def in_fresh_folder(way):
 
 
 if __name__ == "__main__":
-    os.environ["TQDM_DISABLE"] = "1"
     scratch = tempfile.mkdtemp()
     try:
         ours = in_fresh_folder(convert)

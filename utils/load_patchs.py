@@ -112,7 +112,8 @@ def load_images_patch(paths, *, image_shape=None):
                 raise ValueError(
                     f"{path}: size {image.shape[:2]}, the first has {image_shape}; pass image_shape"
                 )
-    return _to_float(_stack_resized(images, _sides(image_shape))).numpy()
+    sides = _sides(image_shape)
+    return _to_float(tf.stack([_resize(image, sides) for image in images])).numpy()
 
 
 def read_image_labels(
@@ -231,7 +232,7 @@ def _load_image(path):
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path}: no such picture")
     try:
-        return tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+        return _decode(tf.io.read_file(path))
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(f"{path}: not a picture or a damaged one; convert it again") from error
 
@@ -239,37 +240,53 @@ def _load_image(path):
 def _decode_groups(dataset, count, image_shape):
     """Decode a dataset of `count` (path, label) into groups of uint8 pictures and labels."""
     whole = count - count % GROUP
-    groups = [dataset.take(whole).batch(GROUP, drop_remainder=True)]
+    groups = []
+    if whole:
+        batches = dataset.take(whole).batch(GROUP, drop_remainder=True)
+        groups.append(_map_paths(batches, lambda paths: _decode_group(paths, image_shape)))
     if count > whole:
-        groups.append(dataset.skip(whole).batch(count - whole, drop_remainder=True))
-    decoded = [
-        group.map(
-            lambda paths, labels: (_decode_group(paths, image_shape), labels),
-            num_parallel_calls=os.cpu_count(),
-        )
-        for group in groups
-        if count >= GROUP or group is groups[-1]
-    ]
-    return decoded[0].concatenate(decoded[1]) if len(decoded) == 2 else decoded[0]
+        rest = dataset.skip(whole).batch(count - whole)
+        groups.append(_map_paths(rest, lambda paths: _decode_rest(paths, image_shape)))
+    return groups[0].concatenate(groups[1]) if len(groups) == 2 else groups[0]
+
+
+def _map_paths(dataset, function):
+    return dataset.map(
+        lambda paths, labels: (function(paths), labels), num_parallel_calls=os.cpu_count()
+    )
 
 
 def _decode_group(paths, image_shape):
     """Decode a group of known length, one node of the graph for each picture."""
-    files = [tf.io.read_file(path) for path in tf.unstack(paths)]
-    check = tf.numpy_function(_check_files, [paths, files], tf.bool)
-    with tf.control_dependencies([check]):
-        images = [
-            tf.ensure_shape(
-                tf.io.decode_image(file, channels=3, expand_animations=False), (None, None, 3)
-            )
-            for file in files
-        ]
+    files = tf.stack([tf.io.read_file(path) for path in tf.unstack(paths)])
+    with tf.control_dependencies([tf.numpy_function(_check_files, [paths, files], tf.bool)]):
+        images = [_decode(file) for file in tf.unstack(files)]
     sizes = tf.stack([tf.shape(image)[:2] for image in images])
     return tf.cond(
         tf.reduce_all(sizes == image_shape),
         lambda: tf.stack([tf.ensure_shape(image, (*image_shape, 3)) for image in images]),
-        lambda: _stack_resized(images, image_shape),
+        lambda: _decode_resized(files, image_shape),
     )
+
+
+def _decode_rest(paths, image_shape):
+    """Decode the few pictures after the last whole group, in a loop of the graph."""
+    files = tf.map_fn(tf.io.read_file, paths)
+    with tf.control_dependencies([tf.numpy_function(_check_files, [paths, files], tf.bool)]):
+        return _decode_resized(tf.identity(files), image_shape)
+
+
+def _decode_resized(files, image_shape):
+    return tf.map_fn(
+        lambda file: _resize(_decode(file), image_shape),
+        files,
+        fn_output_signature=tf.TensorSpec((*image_shape, 3), tf.uint8),
+    )
+
+
+def _decode(file):
+    image = tf.io.decode_image(file, channels=3, expand_animations=False)
+    return tf.ensure_shape(image, (None, None, 3))
 
 
 def _check_files(paths, files):
@@ -293,15 +310,10 @@ def _is_whole_png(file):
     return True
 
 
-def _stack_resized(images, image_shape):
-    """Resize each uint8 image where its size differs, and stack them, uint8."""
-    resized = [
-        tf.image.resize(image, image_shape, antialias=True)
-        if image.shape[:2] != image_shape
-        else image
-        for image in images
-    ]
-    return tf.stack([tf.cast(tf.round(image), tf.uint8) for image in resized])
+def _resize(image, image_shape):
+    """Resize a uint8 image; one of the right size stays as it is."""
+    resized = tf.image.resize(image, image_shape, antialias=True)
+    return tf.cast(tf.round(resized), tf.uint8)
 
 
 def _to_float(images):
