@@ -171,7 +171,6 @@ def test_patches_hold_the_batches_pixels_and_labels(converted, names, batches):
         (5, 2, [2, 2, 1]),
         (32, 32, [32]),
         (33, 32, [32, 1]),
-        (64, 48, [48, 16]),
         (70, 33, [33, 33, 4]),
     ],
 )
@@ -211,21 +210,25 @@ def test_image_shape_may_be_any_sequence_and_hold_channels(write_pictures, shape
     assert images.shape == (2, 32, 32, 3)
 
 
-@pytest.mark.parametrize(("height", "width"), [(16, 24), (48, 40), (1, 1)])
+@pytest.mark.parametrize(("height", "width"), [(16, 24), (48, 40)])
 def test_pictures_are_resized(write_pictures, height, width):
     smooth = Image.fromarray(random_pixels(1)[0]).resize((8, 8)).resize((32, 32))
     images, _ = extract_labels(read_image_labels(write_pictures([smooth]), 1, (height, width)))
     expected = smooth.resize((width, height), Image.Resampling.BILINEAR)
     assert images.shape == (1, height, width, 3)
-    np.testing.assert_allclose(images[0] * 255, np.asarray(expected), atol=2)
+    difference = images[0] * 255 - np.asarray(expected)
+    assert np.abs(difference).max() < 2
+    assert np.abs(difference.mean()) < 0.3  # rounded, not cut off
 
 
-def test_pictures_of_different_sizes_are_resized_each_for_itself(write_pictures):
-    pixels = random_pixels(2)
-    pictures = [pixels[0], np.full((20, 50, 3), 77, np.uint8), pixels[1]]
+@pytest.mark.parametrize("count", [3, 33])
+def test_pictures_of_different_sizes_are_resized_each_for_itself(write_pictures, count):
+    pixels = random_pixels(count)
+    pictures = [pixels[0], np.full((20, 50, 3), 77, np.uint8), *pixels[2:]]
     images, _ = extract_labels(read_image_labels(write_pictures(pictures), 3, SHAPE))
-    np.testing.assert_array_equal(np.rint(images[[0, 2]] * 255), pixels)
     np.testing.assert_array_equal(np.rint(images[1] * 255), 77)
+    np.testing.assert_array_equal(np.rint(images[2:] * 255), pixels[2:])
+    np.testing.assert_array_equal(np.rint(images[0] * 255), pixels[0])
 
 
 # ---- read_image_labels: kinds of pictures
@@ -255,13 +258,21 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_picture_becomes_rgb(write_pictures, data_directory, kind):
+def test_every_kind_of_picture_becomes_rgb(tmp_path, kind):
     content, expected = KINDS[kind]
-    expected = np.broadcast_to(expected, (32, 32, 3))
-    images, _ = extract_labels(read_image_labels(write_pictures([content]), 1, SHAPE))
-    np.testing.assert_array_equal(np.rint(images[0] * 255), expected)
-    loaded = load_images_patch([data_directory / "images/airplane/0.png"])
-    np.testing.assert_array_equal(loaded, images)
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    [image] = load_images_patch([path])
+    np.testing.assert_array_equal(np.rint(image * 255), expected + np.zeros((32, 32, 3)))
+
+
+@pytest.mark.parametrize("count", [len(KINDS), 40])
+def test_every_kind_of_picture_becomes_rgb_in_a_dataset(write_pictures, count):
+    kinds = (list(KINDS.values()) * 4)[:count]
+    names = write_pictures([content for content, _ in kinds])
+    images, _ = extract_labels(read_image_labels(names, 7, SHAPE))
+    for image, (_, expected) in zip(images, kinds, strict=True):
+        np.testing.assert_array_equal(np.rint(image * 255), expected + np.zeros((32, 32, 3)))
 
 
 def test_a_jpeg_is_read(write_pictures):
@@ -302,14 +313,24 @@ def test_a_damaged_picture_is_named(write_pictures, data_directory, kind):
     assert damaged in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"shuffle": True}, {"cache": "memory"}, {"max_shift": 2}])
-def test_a_damaged_picture_among_many_is_named(write_pictures, data_directory, options):
-    pictures = [encode(pixels) for pixels in random_pixels(8, 4, 4)]
-    pictures[5] = pictures[5][:-20]
-    dataset = read_image_labels(write_pictures(pictures), 3, (4, 4), **options)
-    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+@pytest.mark.parametrize(
+    ("number", "kind", "options"),
+    [
+        (5, "text", {}),
+        (15, "half", {"shuffle": True}),
+        (25, "empty", {"cache": "memory"}),
+        (35, "flipped bit in the pixels", {"max_shift": 2}),
+    ],
+)
+def test_a_damaged_picture_among_many_is_named(
+    write_pictures, data_directory, number, kind, options
+):
+    pictures = list(random_pixels(40))
+    pictures[number] = DAMAGED[kind]
+    dataset = read_image_labels(write_pictures(pictures), 3, SHAPE, **options)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="damaged") as caught:
         extract_labels(dataset)
-    assert str(data_directory / "images/dog/5.png") in str(caught.value)
+    assert str(data_directory / f"images/dog/{number}.png") in str(caught.value)
 
 
 def test_a_missing_picture_is_named_with_its_line_before_anything_is_read(numbered, data_directory):
@@ -373,9 +394,7 @@ def read_pictures(write_pictures, tmp_path):
     return read
 
 
-@pytest.mark.parametrize(
-    ("cache", "count"), [(None, 12), (None, 64), (None, 70), ("memory", 40), ("file", 40)]
-)
+@pytest.mark.parametrize(("cache", "count"), [(None, 12), (None, 70), ("memory", 12), ("file", 12)])
 def test_every_shuffled_pass_holds_every_picture_once(read_pictures, cache, count):
     dataset = read_pictures(cache, count=count, shuffle=True)
     assert dataset.cardinality() == -(-count // 5)
@@ -386,7 +405,7 @@ def test_every_shuffled_pass_holds_every_picture_once(read_pictures, cache, coun
     assert max(first[: count // 2]) > count // 2  # not only turned about within small groups
 
 
-@pytest.mark.parametrize("cache", [None, "memory", "file"])
+@pytest.mark.parametrize("cache", [None, "memory"])
 def test_the_seed_decides_the_sequence_of_passes(read_pictures, cache):
     datasets = [read_pictures(cache, shuffle=True, seed=seed) for seed in (1, 1, 2)]
     one, again, other = ([numbers_of(dataset) for _ in range(2)] for dataset in datasets)
@@ -481,7 +500,7 @@ def test_loaded_pictures_are_those_of_the_dataset(converted):
     np.testing.assert_array_equal(loaded, expected)
 
 
-@pytest.mark.parametrize("shape", [(20, 12), (20, 12, 3), (64, 64)])
+@pytest.mark.parametrize("shape", [(20, 12, 3), (64, 64)])
 def test_loaded_pictures_are_resized_as_in_the_dataset(converted, shape):
     options = {"images_directory": converted.images_directory}
     expected, _ = extract_labels(read_image_labels(converted.test_names, 20, shape, **options))
