@@ -1,0 +1,44 @@
+"""What lies in a folder, what was written to it since, and writes that stop midway."""
+
+import os
+
+OLD = 1_000_000_000  # seconds; a time of change that nothing written now can have
+
+
+class Interruption(Exception):
+    """Stands for whatever stops a write midway."""
+
+
+def files_below(folder):
+    """Return the content of every file below `folder`, by its path there."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def make_old(*folders):
+    """Give all that is below the folders an old time of change."""
+    for folder in folders:
+        for path in [folder, *folder.rglob("*")]:
+            os.utime(path, (OLD, OLD))
+
+
+def written_since(*folders):
+    """Return the names of all files and folders written since `make_old`."""
+    paths = [path for folder in folders for path in [folder, *folder.rglob("*")]]
+    return sorted(path.name for path in paths if path.stat().st_mtime != OLD)
+
+
+def interrupt_replace(monkeypatch, after):
+    """Let `os.replace`, which puts a file under its final name, fail after so many times."""
+    replace, left = os.replace, [None] * after
+
+    def replace_some(*arguments):
+        if not left:
+            raise Interruption
+        left.pop()
+        replace(*arguments)
+
+    monkeypatch.setattr(os, "replace", replace_some)

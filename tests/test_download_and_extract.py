@@ -1,0 +1,407 @@
+"""From an archive, wherever it comes from, to extracted batches; again and again."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from folder_state import Interruption, files_below, interrupt_replace, make_old, written_since
+
+from utils import download_handle_data as module
+from utils.archive import MEMBERS
+from utils.download_handle_data import (
+    ARCHIVE_NAME,
+    archive_is_available,
+    download_data,
+    extract_cifar10_data,
+)
+from utils.files import sha256_of
+from utils.read_batches import read_batch
+from utils.sample_data import write_sample_archive
+
+WRONG_HASH = "ab" * 32
+
+
+def test_import_does_nothing_and_data_lies_in_the_repository(tmp_path):
+    root = Path(module.__file__).resolve().parents[1]
+    code = (
+        "import sys, utils.download_handle_data as module; print(module.DATA_DIRECTORY);"
+        "print(sorted({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.splitlines() == [str(root / "data"), "[]"]
+    assert run.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- download_data from a path
+
+
+@pytest.fixture
+def archive_bytes(sample_archive):
+    return sample_archive.read_bytes()
+
+
+@pytest.fixture
+def other_archive(tmp_path_factory):
+    """Sound archive of other pictures than the sample's."""
+    path = tmp_path_factory.mktemp("other") / "other.tar.gz"
+    return write_sample_archive(path, images_per_batch=10, seed=1)
+
+
+@pytest.mark.parametrize("spelling", [str, Path, Path.as_uri], ids=["str", "Path", "file://"])
+def test_local_archive_is_kept_under_data(sample_archive, data_directory, archive_bytes, spelling):
+    kept = download_data(spelling(sample_archive))
+    assert kept == data_directory / ARCHIVE_NAME
+    assert files_below(data_directory) == {ARCHIVE_NAME: archive_bytes}
+    assert sample_archive.read_bytes() == archive_bytes
+
+
+def test_file_url_may_have_escaped_characters(sample_archive, tmp_path, archive_bytes):
+    path = tmp_path / "with spaces" / "Füchse 100%.tar.gz"
+    path.parent.mkdir()
+    shutil.copy(sample_archive, path)
+    assert "%20" in path.as_uri()
+    assert download_data(path.as_uri()).read_bytes() == archive_bytes
+
+
+def test_given_directory_is_taken(sample_archive, data_directory, tmp_path, archive_bytes):
+    kept = download_data(sample_archive, directory=tmp_path / "elsewhere")
+    assert kept.read_bytes() == archive_bytes
+    assert kept.parent == tmp_path / "elsewhere"
+    assert not data_directory.exists()
+
+
+def test_same_local_archive_is_not_copied_again(sample_archive, data_directory):
+    kept = download_data(sample_archive)
+    make_old(data_directory)
+    assert download_data(sample_archive) == kept
+    assert download_data(kept) == kept
+    assert written_since(data_directory) == []
+
+
+def test_other_local_archive_replaces_the_kept_one(sample_archive, other_archive):
+    download_data(sample_archive)
+    assert download_data(other_archive).read_bytes() == other_archive.read_bytes()
+
+
+def test_interrupted_copy_leaves_the_kept_archive(
+    sample_archive, other_archive, data_directory, archive_bytes, monkeypatch
+):
+    def copy_half(source, destination):
+        Path(destination).write_bytes(Path(source).read_bytes()[:1000])
+        raise Interruption
+
+    download_data(sample_archive)
+    monkeypatch.setattr(shutil, "copyfile", copy_half)
+    with pytest.raises(Interruption):
+        download_data(other_archive)
+    assert files_below(data_directory) == {ARCHIVE_NAME: archive_bytes}
+
+
+@pytest.mark.parametrize("name", ["nowhere.tar.gz", "."])
+def test_path_without_archive_is_named(tmp_path, data_directory, name):
+    with pytest.raises(FileNotFoundError, match="no archive there; give a path or an") as caught:
+        download_data(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    assert not data_directory.exists()
+
+
+@pytest.mark.parametrize("url", ["ftp://example.org/a.tar.gz", ""])
+def test_text_that_is_neither_path_nor_url_is_refused(url):
+    with pytest.raises(FileNotFoundError, match="give a path or an http"):
+        download_data(url)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<!DOCTYPE html><title>Sign in</title>", gzip.compress(bytes(10240))]
+)
+def test_local_file_that_is_no_archive_is_refused(tmp_path, data_directory, content):
+    path = tmp_path / "cifar.tar.gz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="archive") as caught:
+        download_data(path)
+    assert str(path) in str(caught.value)
+    assert not data_directory.exists()
+
+
+def test_wrong_hash_of_a_local_archive_leaves_the_kept_one(
+    sample_archive, other_archive, data_directory, archive_bytes
+):
+    download_data(sample_archive, sha256=sha256_of(sample_archive))
+    with pytest.raises(ValueError, match=WRONG_HASH) as caught:
+        download_data(other_archive, sha256=WRONG_HASH)
+    assert sha256_of(other_archive) in str(caught.value)
+    assert files_below(data_directory) == {ARCHIVE_NAME: archive_bytes}
+
+
+# ---- download_data over HTTP
+
+
+@pytest.mark.parametrize("with_hash", [False, True])
+def test_archive_is_downloaded_once_then_only_verified(
+    server, sample_archive, data_directory, archive_bytes, with_hash
+):
+    url = server.add("/a.tar.gz", archive_bytes)
+    sha256 = sha256_of(sample_archive) if with_hash else None
+    kept = download_data(url, sha256=sha256)
+    assert kept == data_directory / ARCHIVE_NAME
+    assert files_below(data_directory) == {ARCHIVE_NAME: archive_bytes}
+    make_old(data_directory)
+    assert download_data(url, sha256=sha256) == kept
+    assert len(server.requests) == 1
+    assert written_since(data_directory) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", None], ids=["empty", "HTML", "cut off"])
+def test_damaged_kept_archive_is_replaced(server, data_directory, archive_bytes, content):
+    data_directory.mkdir()
+    (data_directory / ARCHIVE_NAME).write_bytes(
+        archive_bytes[:-1000] if content is None else content
+    )
+    download_data(server.add("/a.tar.gz", archive_bytes))
+    assert files_below(data_directory) == {ARCHIVE_NAME: archive_bytes}
+
+
+def test_kept_archive_of_another_hash_is_replaced(
+    server, sample_archive, other_archive, archive_bytes
+):
+    download_data(other_archive)
+    url = server.add("/a.tar.gz", archive_bytes)
+    assert download_data(url, sha256=sha256_of(sample_archive)).read_bytes() == archive_bytes
+
+
+def test_interrupted_download_is_resumed(server, data_directory, archive_bytes):
+    data_directory.mkdir()
+    (data_directory / f"{ARCHIVE_NAME}.part").write_bytes(archive_bytes[:5000])
+    download_data(server.add("/a.tar.gz", archive_bytes))
+    assert files_below(data_directory) == {ARCHIVE_NAME: archive_bytes}
+    assert server.requests == [("/a.tar.gz", "bytes=5000-")]
+
+
+def test_wrong_hash_of_a_download_names_both_and_leaves_no_file(
+    server, sample_archive, data_directory, archive_bytes
+):
+    url = server.add("/a.tar.gz", archive_bytes)
+    with pytest.raises(ConnectionError, match=WRONG_HASH) as caught:
+        download_data(url, sha256=WRONG_HASH)
+    assert sha256_of(sample_archive) in str(caught.value)
+    assert url in str(caught.value)
+    assert files_below(data_directory) == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"content": b"<html>", "headers": {"Content-Type": "text/html"}}, "web page"),
+        ({"content": b"<html>"}, r"not a \.tar\.gz archive"),
+        ({"content": b""}, r"not a \.tar\.gz archive"),
+        ({"status": 404}, "HTTP 404"),
+    ],
+    ids=["HTML", "HTML without its type", "empty", "missing"],
+)
+def test_answer_that_is_no_archive_leaves_no_file(server, data_directory, answer, words):
+    with pytest.raises(ConnectionError, match=words):
+        download_data(server.add("/a.tar.gz", **answer))
+    assert files_below(data_directory) == {}
+
+
+@pytest.fixture
+def official(server, sample_archive, archive_bytes, monkeypatch):
+    """The official URL, which with two copies of it is on the local server; gives the three."""
+    urls = [f"http://127.0.0.1:{server.server_port}/{name}" for name in ("one", "two", "official")]
+    monkeypatch.setattr(module, "MIRRORS", tuple(urls[:2]))
+    monkeypatch.setattr(module, "OFFICIAL_URL", urls[2])
+    monkeypatch.setattr(module, "OFFICIAL_SIZE", len(archive_bytes))
+    monkeypatch.setattr(module, "OFFICIAL_SHA256", sha256_of(sample_archive))
+    return urls[2]
+
+
+def test_official_archive_comes_from_its_copies_first(server, official, archive_bytes):
+    server.add("/one", archive_bytes)
+    assert download_data(official).read_bytes() == archive_bytes
+    assert server.requests == [("/one", None)]
+
+
+def test_official_host_is_the_last_and_the_hash_decides(
+    server, official, other_archive, archive_bytes
+):
+    server.add("/one", status=404)
+    server.add("/two", other_archive.read_bytes())
+    server.add("/official", archive_bytes)
+    assert download_data(official).read_bytes() == archive_bytes
+    assert [path for path, _ in server.requests] == ["/one", "/two", "/official"]
+
+
+def test_other_archive_does_not_pass_for_the_official_one(
+    server, official, other_archive, data_directory
+):
+    download_data(other_archive)
+    for name in ("/one", "/two", "/official"):
+        server.add(name, status=404)
+    with pytest.raises(ConnectionError, match="Download it by hand") as caught:
+        download_data(official)
+    assert str(caught.value).count("HTTP 404") == 3
+    assert files_below(data_directory) == {ARCHIVE_NAME: other_archive.read_bytes()}
+
+
+# ---- archive_is_available
+
+
+def test_archive_is_available_where_a_source_answers(server, official):
+    server.add("/one", status=404)
+    server.add("/two", status=500)
+    server.add("/official", b"archive")
+    assert archive_is_available(official)
+    assert archive_is_available(server.add("/elsewhere", b"archive"))
+
+
+def test_archive_is_not_available_where_none_answers(server, official, refused_url):
+    for name in ("/one", "/two", "/official"):
+        server.add(name, status=404)
+    assert not archive_is_available(official)
+    assert not archive_is_available(refused_url)
+
+
+def test_archive_is_available_from_a_path_or_if_kept(sample_archive, refused_url):
+    assert archive_is_available(sample_archive)
+    assert archive_is_available(sample_archive.as_uri())
+    download_data(sample_archive)
+    assert archive_is_available(refused_url)
+
+
+# ---- extract_cifar10_data
+
+
+def test_eight_files_are_extracted_as_they_are(sample_archive, tmp_path):
+    folder = extract_cifar10_data(tmp_path / "new" / "folder", archive=sample_archive)
+    assert folder == tmp_path / "new" / "folder" / "cifar-10-batches-py"
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    found = files_below(folder)
+    del found["extracted.json"]
+    with tarfile.open(sample_archive) as tar:
+        assert found == {
+            name: tar.extractfile(f"{folder.name}/{name}").read() for name in sorted(MEMBERS)
+        }
+
+
+def test_archive_is_the_downloaded_one_by_default(sample_archive, data_directory):
+    download_data(sample_archive)
+    folder = extract_cifar10_data(data_directory)
+    assert (folder / "data_batch_1").is_file()
+
+
+@pytest.fixture
+def extracted(sample_archive, tmp_path):
+    """A finished extraction with an old time of change."""
+    folder = extract_cifar10_data(tmp_path, archive=sample_archive)
+    make_old(folder)
+    return folder
+
+
+def test_finished_extraction_is_left_alone(sample_archive, extracted):
+    assert extract_cifar10_data(extracted.parent, archive=sample_archive) == extracted
+    assert written_since(extracted) == []
+
+
+def replace_by_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("data_batch_3", Path.unlink),
+        ("data_batch_3", lambda path: os.truncate(path, 0)),
+        ("test_batch", lambda path: os.truncate(path, 1000)),
+        ("batches.meta", lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!")),
+        ("data_batch_3", replace_by_folder),
+        ("extracted.json", Path.unlink),
+        ("extracted.json", lambda path: path.write_text("{")),
+    ],
+    ids=["missing", "empty", "cut off", "changed", "folder", "no record", "broken record"],
+)
+def test_damaged_extraction_is_repaired(sample_archive, extracted, name, damage):
+    sound = files_below(extracted)
+    damage(extracted / name)
+    extract_cifar10_data(extracted.parent, archive=sample_archive)
+    assert files_below(extracted) == sound
+
+
+def test_extraction_of_another_archive_is_replaced(other_archive, extracted):
+    extract_cifar10_data(extracted.parent, archive=other_archive)
+    data, _, _ = read_batch(extracted / "data_batch_1")
+    assert len(data) == 10
+
+
+def test_interrupted_extraction_is_completed(sample_archive, tmp_path, monkeypatch):
+    interrupt_replace(monkeypatch, after=0)
+    with pytest.raises(Interruption):
+        extract_cifar10_data(tmp_path, archive=sample_archive)
+    monkeypatch.undo()
+    folder = tmp_path / "cifar-10-batches-py"
+    assert not folder.exists()
+    extract_cifar10_data(tmp_path, archive=sample_archive)
+    assert set(files_below(folder)) == {*MEMBERS, "extracted.json"}
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("../../escaped", tarfile.REGTYPE),
+        ("cifar-10-batches-py/../../../escaped", tarfile.REGTYPE),
+        ("cifar-10-batches-py/escaped", tarfile.SYMTYPE),
+        ("cifar-10-batches-py/readme.html", tarfile.SYMTYPE),
+        ("cifar-10-batches-py/readme.html", tarfile.LNKTYPE),
+        ("cifar-10-batches-py/data_batch_1", tarfile.REGTYPE),
+    ],
+    ids=["parent", "hidden parent", "link", "known link", "hard link", "twice"],
+)
+def test_hostile_archive_writes_nothing_outside_nor_under_the_final_name(
+    repack, tmp_path, name, kind
+):
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, str(tmp_path / "target")
+    archive = repack(lambda members: [*members, (member, b"")])
+    directory = tmp_path / "one" / "two"
+    with pytest.raises(ValueError, match=r"escaped|readme|data_batch_1"):
+        extract_cifar10_data(directory, archive=archive)
+    assert not list(tmp_path.rglob("*escaped*"))
+    assert not (directory / "cifar-10-batches-py").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"one", archive.name}
+
+
+def test_absolute_member_is_not_written(repack, tmp_path):
+    member = tarfile.TarInfo(str(tmp_path / "escaped"))
+    archive = repack(lambda members: [(member, b"content"), *members])
+    with pytest.raises(ValueError, match="unknown member"):
+        extract_cifar10_data(tmp_path / "folder", archive=archive)
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_damaged_archive_leaves_the_extraction_that_is_there(extracted, tmp_path, archive_bytes):
+    sound = files_below(extracted)
+    damaged = tmp_path / "damaged.tar.gz"
+    damaged.write_bytes(archive_bytes[:-1000])
+    with pytest.raises(ValueError, match="download it again"):
+        extract_cifar10_data(extracted.parent, archive=damaged)
+    assert files_below(extracted) == sound
+
+
+def test_missing_archive_is_named_with_the_remedy(tmp_path, data_directory):
+    with pytest.raises(FileNotFoundError, match="run download_data first") as caught:
+        extract_cifar10_data(tmp_path)
+    assert str(data_directory / ARCHIVE_NAME) in str(caught.value)
