@@ -1,6 +1,7 @@
-"""Reading 10,000 pictures as patches of 128, against `keras.utils.image_dataset_from_directory`.
+"""Reading the 50,000 training pictures as patches of 128, against Keras.
 
-Needs converted data. Also prints the peak memory of a pass over 10,000 and 60,000 pictures.
+The peer is `keras.utils.image_dataset_from_directory`. Needs converted data. Also prints the peak
+memory of a pass over 10,000 and 60,000 pictures.
 """
 
 import os
@@ -18,7 +19,7 @@ from pairs import compare
 from utils.download_handle_data import DATA_DIRECTORY
 from utils.load_patchs import handle_images_path_and_labels, load_paths_labels, read_image_labels
 
-TEST_NAMES = DATA_DIRECTORY / "test_names.txt"
+TRAIN_NAMES, TEST_NAMES = DATA_DIRECTORY / "train_names.txt", DATA_DIRECTORY / "test_names.txt"
 MEMORY_PROGRAM = """
 import resource, sys
 from utils.load_patchs import read_image_labels
@@ -34,8 +35,8 @@ def exhaust(dataset):
 
 
 def copy_pictures(target):
-    """Copy the test pictures to a folder for each class, as Keras reads them."""
-    paths, _ = handle_images_path_and_labels(load_paths_labels(TEST_NAMES))
+    """Copy the training pictures to a folder for each class, as Keras reads them."""
+    paths, _ = handle_images_path_and_labels(load_paths_labels(TRAIN_NAMES))
     for path in map(Path, paths):
         (target / path.parent.name).mkdir(exist_ok=True)
         shutil.copy(path, target / path.parent.name)
@@ -59,14 +60,14 @@ if __name__ == "__main__":
             )
 
         compare(
-            "first pass", lambda: exhaust(read_image_labels(TEST_NAMES, 128, (32, 32))), keras_pass
+            "first pass", lambda: exhaust(read_image_labels(TRAIN_NAMES, 128, (32, 32))), keras_pass
         )
-        cached = read_image_labels(TEST_NAMES, 128, (32, 32), cache="memory")
+        cached = read_image_labels(TRAIN_NAMES, 128, (32, 32), cache="memory")
         exhaust(cached)
         compare("second pass with cache", lambda: exhaust(cached), keras_pass)
         print_peak_memory(TEST_NAMES)
         all_names = scratch / "all.txt"
-        parts = (DATA_DIRECTORY / "train_names.txt", TEST_NAMES)
+        parts = (TRAIN_NAMES, TEST_NAMES)
         all_names.write_text("\n".join(part.read_text() for part in parts))
         print_peak_memory(all_names)
     finally:

@@ -3,8 +3,8 @@
 Enters: a names file, one picture a line: ``<file name> <label index>``.
 Leaves: patches of ``(images float32 in [0, 1] of shape (patch, height, width, 3), labels int32)``.
 
-Pictures are decoded in groups, 32 to one call of the pipeline's function: handing single small
-pictures from thread to thread takes longer than decoding them (`benchmarks/read.py`).
+Pictures are loaded in groups, one call of the pipeline's function for each: handing single small
+pictures from thread to thread takes longer than reading them (`benchmarks/read.py`).
 """
 
 import os
@@ -17,8 +17,9 @@ from utils.augment import augment_patches
 from utils.checks import positive_integer
 from utils.download_handle_data import picture_paths
 from utils.names_file import read_names_file
+from utils.pictures import HEAD, PIXELS_SIZE, ROW_SIZE, is_stored_png
 
-GROUP = 32  # pictures decoded in one call
+GROUP = 128  # pictures loaded in one call
 SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -171,22 +172,14 @@ def read_image_labels(
     lines = read_names_file(path)
     pairs = [(name, label) for _, name, label in lines]
     paths, labels = handle_images_path_and_labels(pairs, images_directory=images_directory)
-    for (number, _, _), picture in zip(lines, paths, strict=True):
-        if not os.path.exists(picture):
-            raise FileNotFoundError(
-                f"{path}, line {number}: no picture at {picture}; convert again"
-            )
-    dataset = tf.data.Dataset.from_tensor_slices((paths, np.array(labels, np.int32)))
+    _check_pictures_exist(path, lines, paths)
+    dataset = tf.data.Dataset.from_tensor_slices((tf.constant(paths), np.array(labels, np.int32)))
     if shuffle and cache is None:
-        # All paths as one element: the parts of `_decode_groups` must see the same order.
-        orders = dataset.shuffle(len(paths), seed=seed).batch(len(paths))
-        dataset = orders.flat_map(
-            lambda *order: _decode_groups(
-                tf.data.Dataset.from_tensor_slices(order), len(paths), (height, width)
-            )
-        )
-    else:
-        dataset = _decode_groups(dataset, len(paths), (height, width))
+        dataset = dataset.shuffle(len(paths), seed=seed)
+    dataset = dataset.batch(GROUP).map(
+        lambda paths, labels: (_load_group(paths, (height, width)), labels),
+        num_parallel_calls=os.cpu_count(),
+    )
     if cache is not None:
         dataset = dataset.cache("" if cache == "memory" else os.fspath(cache))
     if shuffle and cache is not None:
@@ -237,51 +230,56 @@ def _load_image(path):
         raise ValueError(f"{path}: not a picture or a damaged one; convert it again") from error
 
 
-def _decode_groups(dataset, count, image_shape):
-    """Decode a dataset of `count` (path, label) into groups of uint8 pictures and labels."""
-    whole = count - count % GROUP
-    groups = []
-    if whole:
-        batches = dataset.take(whole).batch(GROUP, drop_remainder=True)
-        groups.append(_map_paths(batches, lambda paths: _decode_group(paths, image_shape)))
-    if count > whole:
-        rest = dataset.skip(whole).batch(count - whole)
-        groups.append(_map_paths(rest, lambda paths: _decode_rest(paths, image_shape)))
-    return groups[0].concatenate(groups[1]) if len(groups) == 2 else groups[0]
+def _check_pictures_exist(path, lines, pictures):
+    present = set()
+    folders = {picture.rpartition("/")[0] for picture in pictures}
+    for folder in filter(os.path.isdir, folders):
+        present.update(f"{folder}/{name}" for name in os.listdir(folder))
+    for (number, _, _), picture in zip(lines, pictures, strict=True):
+        if picture not in present:
+            raise FileNotFoundError(
+                f"{path}, line {number}: no picture at {picture}; convert again"
+            )
 
 
-def _map_paths(dataset, function):
-    return dataset.map(
-        lambda paths, labels: (function(paths), labels), num_parallel_calls=os.cpu_count()
+def _load_group(paths, image_shape):
+    """Load up to `GROUP` pictures as uint8 of shape (N, height, width, 3)."""
+    files = _read_files(paths)
+    images = tf.cond(
+        tf.numpy_function(_are_stored, [files], tf.bool, stateful=False),
+        lambda: _resize(_stored_pixels(files), image_shape),
+        lambda: _decode_files(paths, files, image_shape),
     )
+    return tf.ensure_shape(images, (None, *image_shape, 3))
 
 
-def _decode_group(paths, image_shape):
-    """Decode a group of known length, one node of the graph for each picture."""
-    files = tf.stack([tf.io.read_file(path) for path in tf.unstack(paths)])
+def _read_files(paths):
+    """Read files, with a node of the graph for each: the step of a loop takes longer than one."""
+    count = tf.size(paths)
+    paths = tf.concat([paths, tf.repeat(paths[:1], GROUP - count)], axis=0)
+    paths = tf.unstack(tf.ensure_shape(paths, (GROUP,)))
+    return tf.stack([tf.io.read_file(path) for path in paths])[:count]
+
+
+def _are_stored(files):
+    return all(is_stored_png(file) for file in files)
+
+
+def _stored_pixels(files):
+    """Take the pixels out of files that `is_stored_png` is true of."""
+    rows = tf.io.decode_raw(files, tf.uint8)[:, len(HEAD) : len(HEAD) + PIXELS_SIZE]
+    pixels = tf.reshape(rows, (-1, 32, ROW_SIZE))[:, :, 1:]  # without the row's filter
+    return tf.reshape(pixels, (-1, 32, 32, 3))
+
+
+def _decode_files(paths, files, image_shape):
+    """Decode pictures of any kind and size."""
     with tf.control_dependencies([tf.numpy_function(_check_files, [paths, files], tf.bool)]):
-        images = [_decode(file) for file in tf.unstack(files)]
-    sizes = tf.stack([tf.shape(image)[:2] for image in images])
-    return tf.cond(
-        tf.reduce_all(sizes == image_shape),
-        lambda: tf.stack([tf.ensure_shape(image, (*image_shape, 3)) for image in images]),
-        lambda: _decode_resized(files, image_shape),
-    )
-
-
-def _decode_rest(paths, image_shape):
-    """Decode the few pictures after the last whole group, in a loop of the graph."""
-    files = tf.map_fn(tf.io.read_file, paths)
-    with tf.control_dependencies([tf.numpy_function(_check_files, [paths, files], tf.bool)]):
-        return _decode_resized(tf.identity(files), image_shape)
-
-
-def _decode_resized(files, image_shape):
-    return tf.map_fn(
-        lambda file: _resize(_decode(file), image_shape),
-        files,
-        fn_output_signature=tf.TensorSpec((*image_shape, 3), tf.uint8),
-    )
+        return tf.map_fn(
+            lambda file: _resize(_decode(file), image_shape),
+            tf.identity(files),
+            fn_output_signature=tf.TensorSpec((*image_shape, 3), tf.uint8),
+        )
 
 
 def _decode(file):
@@ -311,7 +309,9 @@ def _is_whole_png(file):
 
 
 def _resize(image, image_shape):
-    """Resize a uint8 image; one of the right size stays as it is."""
+    """Resize uint8 images; those of the right size stay as they are."""
+    if image.shape[-3:-1] == image_shape:
+        return image
     resized = tf.image.resize(image, image_shape, antialias=True)
     return tf.cast(tf.round(resized), tf.uint8)
 

@@ -15,11 +15,30 @@ from tqdm import tqdm
 SHARE = 250  # pictures that a thread takes at a time
 
 
-def encode_png(data):
-    """Encode images as PNG.
+def _chunk(kind, content):
+    checksum = zlib.crc32(content, zlib.crc32(kind))
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
-    Written for 32x32 pictures, where the set-up of a general encoder takes longer than its work,
-    and holds the interpreter lock; `benchmarks/convert.py` compares.
+
+# Every picture's file is HEAD, its pixels, two checksums of 4 bytes, END.
+ROW_SIZE = 1 + 32 * 3  # bytes: the row's filter, which is none, then red, green, blue of each pixel
+PIXELS_SIZE = 32 * ROW_SIZE
+STORED = b"\x78\x01\x01" + struct.pack("<2H", PIXELS_SIZE, 0xFFFF - PIXELS_SIZE)  # one zlib block
+HEAD = (
+    b"\x89PNG\r\n\x1a\n"
+    + _chunk(b"IHDR", struct.pack(">2I5B", 32, 32, 8, 2, 0, 0, 0))
+    + struct.pack(">I4s", len(STORED) + PIXELS_SIZE + 4, b"IDAT")
+    + STORED
+)
+END = _chunk(b"IEND", b"")
+SIZE = len(HEAD) + PIXELS_SIZE + 8 + len(END)
+
+
+def encode_png(data):
+    """Encode images as PNG with their pixels stored, not compressed.
+
+    A picture takes one 4-KiB block of the disk either way, but is written and read in a fraction
+    of the time (`benchmarks/convert.py`, `benchmarks/read.py`).
 
     Parameters
     ----------
@@ -28,28 +47,21 @@ def encode_png(data):
     Returns
     -------
     list of N bytes
-        PNG files, 8-bit RGB. Format: https://www.w3.org/TR/png-3/.
+        PNG files, 8-bit RGB. Format: https://www.w3.org/TR/png-3/ and RFC 1950, 1951.
     """
-    pixels = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).reshape(-1, 32, 96)
-    rows = np.ones((len(pixels), 32, 97), np.uint8)  # each row opens with its filter: 1 is Sub,
-    rows[:, :, 1:] = pixels  # the difference from the pixel to the left
-    rows[:, :, 4:] -= pixels[:, :, :-3]
-    header = _chunk(b"IHDR", struct.pack(">2I5B", 32, 32, 8, 2, 0, 0, 0))
-    end = _chunk(b"IEND", b"")
-    return [
-        b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", zlib.compress(image, 1)) + end
-        for image in rows
-    ]
+    rows = np.zeros((len(data), 32, ROW_SIZE), np.uint8)
+    rows[:, :, 1:] = data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).reshape(-1, 32, 96)
+    return [_file_of(image.tobytes()) for image in rows]
 
 
-def _chunk(kind, content):
-    checksum = zlib.crc32(content, zlib.crc32(kind))
-    return b"%s%s%s%s" % (
-        struct.pack(">I", len(content)),
-        kind,
-        content,
-        struct.pack(">I", checksum),
-    )
+def is_stored_png(file):
+    """Tell whether `file` (bytes) is a picture as `encode_png` makes it, and undamaged."""
+    return len(file) == SIZE and file == _file_of(file[len(HEAD) : len(HEAD) + PIXELS_SIZE])
+
+
+def _file_of(pixels):
+    checked = b"IDAT" + STORED + pixels + struct.pack(">I", zlib.adler32(pixels))
+    return HEAD[: -len(STORED) - 4] + checked + struct.pack(">I", zlib.crc32(checked)) + END
 
 
 def write_pictures(paths, data, scratch):
