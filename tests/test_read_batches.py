@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import reprlib
+import resource
 import struct
 
 import numpy as np
@@ -77,7 +79,13 @@ def test_batch_spelt_by_python_2_is_read(batch_file, module):
 def test_batch_spelt_by_python_3_is_read(batch_file):
     data, labels, filenames = read_batch(batch_file(BATCH))
     np.testing.assert_array_equal(data, DATA)
+    assert data.flags.writeable
     assert (labels, filenames) == (BATCH["labels"], BATCH["filenames"])
+
+
+def test_array_by_columns_is_read(batch_file):
+    path = batch_file({**BATCH, "data": np.asfortranarray(DATA)})
+    np.testing.assert_array_equal(read_batch(path)[0], DATA)
 
 
 @pytest.mark.parametrize("name", [*TRAIN_BATCHES, TEST_BATCH])
@@ -156,23 +164,33 @@ def test_other_value_than_a_dictionary_is_refused(batch_file, content):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"data": DATA[:, :3071]}, "uint8 of shape (3, 3071)"),
-        ({"data": DATA.reshape(3, 3, 32, 32)}, "uint8 of shape (3, 3, 32, 32)"),
-        ({"data": DATA.ravel()}, "uint8 of shape (9216,)"),
-        ({"data": DATA.astype(np.int64)}, "int64 of shape (3, 3072)"),
-        ({"data": DATA.astype(object)}, "object of shape (3, 3072)"),
-        ({"data": DATA.tolist()}, "data is list"),
+        (
+            {"data": DATA[:, :3071]},
+            "is 'u1' of shape (3, 3071), expected u1 (uint8) of shape",
+        ),
+        ({"data": DATA.reshape(3, 3, 32, 32)}, "'u1' of shape (3, 3, 32, 32)"),
+        ({"data": DATA.ravel()}, "'u1' of shape (9216,)"),
+        ({"data": DATA.astype(np.int64)}, "'i8' of shape (3, 3072)"),
+        ({"data": DATA.astype(object)}, "'O8' of shape (3, 3072)"),
+        ({"data": np.array([[None] * 3072] * 3)}, "'O8' of shape (3, 3072)"),
+        ({"data": DATA.view("S3072")}, "'S3072' of shape (3, 1)"),
+        ({"data": DATA.tolist()}, "data is list, expected an array"),
         ({"data": DATA[:2]}, "2 images, 3 labels and 3 file names"),
         ({"labels": [3, 0]}, "3 images, 2 labels and 3 file names"),
         ({"labels": (3, 0, 9)}, "labels and filenames must be lists"),
         ({"labels": [3, 10, 9]}, "label 10 of image 1, expected 0 to 9"),
         ({"labels": [3, 0, -1]}, "label -1 of image 2, expected 0 to 9"),
+        ({"labels": [1.5, 0, 9]}, "label 1.5 of image 0, expected 0 to 9"),
+        ({"labels": [3, None, 9]}, "label None of image 1, expected 0 to 9"),
+        ({"labels": [3, 10**5000, 9]}, "data_batch_1: not a CIFAR-10 batch"),
         ({"labels": ["3", 0, 9]}, "label '3' of image 0, expected 0 to 9"),
         ({"labels": [3.0, 0, 9]}, "label 3.0 of image 0, expected 0 to 9"),
         ({"labels": [True, 0, 9]}, "label True of image 0, expected 0 to 9"),
         ({"filenames": ["a.png", "b.png"]}, "3 images, 3 labels and 2 file names"),
         ({"filenames": "abc"}, "labels and filenames must be lists"),
         ({"filenames": ["a.png", "b.png", "a.png"]}, "the name 'a.png' occurs twice"),
+        ({"filenames": ["a.png", "b.png", "A.PNG"]}, "the name 'A.PNG' occurs twice"),
+        ({"filenames": ["a.png", "b.png", "b"]}, "the name 'b' occurs twice, letter case and"),
     ],
 )
 def test_wrong_content_is_refused(batch_file, changes, words):
@@ -196,13 +214,23 @@ def test_wrong_content_is_refused(batch_file, changes, words):
         "cat\0.png",
         "-cat.png",
         "Füchse.png",
+        "CON",
+        "aux.png",
+        "nul.tar.png",
+        "Com1.png",
+        "x" * 251,
         7,
         None,
     ],
 )
 def test_name_that_is_not_plain_is_refused(batch_file, name):
     message = refusal(batch_file({**BATCH, "filenames": ["a.png", name, "b.png"]}))
-    assert f"name {name!r} at 1 is not a plain file name" in message
+    assert f"name {reprlib.repr(name)} at 1 is not a plain file name" in message
+
+
+@pytest.mark.parametrize("name", ["con1.png", "auxiliary.png", "x.aux", "com10", "x" * 250])
+def test_name_like_a_reserved_or_too_long_one_is_read(batch_file, name):
+    assert read_batch(batch_file({**BATCH, "filenames": ["a.png", name, "b.png"]}))[2][1] == name
 
 
 @pytest.mark.parametrize(
@@ -217,6 +245,31 @@ def test_name_that_is_not_plain_is_refused(batch_file, name):
 )
 def test_wrong_label_names_are_refused(batch_file, content, words):
     assert words in refusal(batch_file(content), read_label_names)
+
+
+# ---- pickles that would fill the memory
+
+TUPLE_OF_2_TO_THE_40 = b"N" + b"2\x86" * 40  # each tuple holds the one before it twice
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02Nr\xff\xff\xff\x0f.",
+        b"\x80\x02cnumpy\nndarray\nJ\xff\xff\xff\x0f\x85U\x01O\x86R.",
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+        b"J\xff\xff\xff\x0f\x85U\x01O\x87R.",
+        b"\x80\x05\x96\0\0\0\x60\0\0\0\0" + bytes(100),
+        pickle.dumps({**BATCH, "labels": ["?", 0, 9]}).replace(b"\x8c\x01?", TUPLE_OF_2_TO_THE_40),
+        pickle.dumps({**BATCH, "filenames": "?"}).replace(b"\x8c\x01?", TUPLE_OF_2_TO_THE_40),
+    ],
+    ids=["memo", "array of objects", "reconstructed", "bytearray", "label", "names"],
+)
+def test_little_file_does_not_fill_the_memory(batch_file, content):
+    path = batch_file(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(refusal(path)) < 1000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 
 # ---- files

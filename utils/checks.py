@@ -1,6 +1,9 @@
 """Checks of arguments that several modules share."""
 
 import operator
+import re
+
+RESERVED_NAME = re.compile(r"CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]", re.IGNORECASE)
 
 
 def positive_integer(name, value):
@@ -12,3 +15,8 @@ def positive_integer(name, value):
     if number < 1 or isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
     return number
+
+
+def is_reserved_name(name):
+    """Tell whether Windows takes the file `name` (str) for a device: ``CON``, ``aux.png``."""
+    return RESERVED_NAME.fullmatch(name.partition(".")[0].rstrip()) is not None

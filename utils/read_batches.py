@@ -1,16 +1,21 @@
 """Batch files of CIFAR-10 (Python-2 pickles) in, checked arrays and lists out.
 
 Source: https://www.cs.toronto.edu/~kriz/cifar.html. A pickle can run code when it is read, so
-the unpickler here knows the three names that a genuine batch needs and refuses all others.
+the unpickler here knows the three names that a genuine batch needs and refuses all others; and
+even these three it doesn't look up: a stand-in keeps what the file says, to be checked afterwards.
 """
 
+import io
 import pickle
 import re
+import reprlib
 from pathlib import Path
 
 import numpy as np
 
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+from utils.checks import is_reserved_name
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")  # 250, as ".png" may be added
 ALLOWED_GLOBALS = {
     (module, name)
     for module, names in {
@@ -22,12 +27,28 @@ ALLOWED_GLOBALS = {
 }
 
 
-class _BatchUnpickler(pickle.Unpickler):
+class _StandIn:
+    """Stands for an array or its dtype: the arguments it is made with, and its state."""
+
+    arguments = state = ()
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+class _BatchUnpickler(pickle._Unpickler):
+    """The unpickler in Python: the one in C takes as much memory as numbers in the file say."""
+
+    dispatch = pickle._Unpickler.dispatch.copy()
+    del dispatch[pickle.BYTEARRAY8[0]]  # this one does so here too
+
     def find_class(self, module, name):
         if (module, name) not in ALLOWED_GLOBALS:
             raise ValueError(f"it asks for {module}.{name}, which no CIFAR-10 batch needs")
-        module = module.replace("numpy.core", "numpy._core")  # NumPy 2 deprecates the old name
-        return super().find_class(module, name)
+        return _StandIn
 
 
 def read_batch(path):
@@ -51,62 +72,80 @@ def read_batch(path):
     ValueError
         If the file is no genuine batch; the message names the file and what is wrong with it.
     """
-    batch = _read_dictionary(path, ("data", "labels", "filenames"))
-    data, labels, filenames = batch["data"], batch["labels"], batch["filenames"]
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3072,):
-        raise ValueError(f"{path}: data is {_describe(data)}, expected uint8 of shape (N, 3072)")
-    if not isinstance(labels, list) or not isinstance(filenames, list):
-        raise ValueError(f"{path}: labels and filenames must be lists")
-    if not len(data) == len(labels) == len(filenames):
-        raise ValueError(
-            f"{path}: {len(data)} images, {len(labels)} labels and {len(filenames)} file names; "
-            "the three must be as many"
-        )
-    _check_labels(path, labels)
-    _check_names(path, filenames)
-    return data, labels, filenames
+    return _read(path, ("data", "labels", "filenames"), _check_batch)
 
 
 def read_label_names(path):
     """Read the ten class names, a list of str, from the ``batches.meta`` file at `path`."""
-    names = _read_dictionary(path, ("label_names",))["label_names"]
-    if not isinstance(names, list) or len(names) != 10:
-        raise ValueError(f"{path}: label_names is {names!r}, expected a list of ten names")
-    _check_names(path, names)
-    return names
+    return _read(path, ("label_names",), _check_label_names)
 
 
-def _read_dictionary(path, keys):
+def _read(path, keys, check):
+    """Return what `check` makes of the values of `keys`; its ValueErrors get the path."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such batch file; run extract_cifar10_data first")
+    file = io.BytesIO(path.read_bytes())
     try:
-        with open(path, "rb") as file:
-            content = _BatchUnpickler(file, encoding="latin1").load()
+        content = _BatchUnpickler(file, encoding="latin1").load()
+        missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        return check(*(content[key] for key in keys))
     except Exception as error:  # damaged pickles raise almost anything
-        raise ValueError(f"{path}: not a CIFAR-10 batch: {error}; extract it again") from error
-    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ValueError(f"{path}: not a CIFAR-10 batch: it lacks {', '.join(missing)}")
-    return content
+        reason = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"{path}: not a CIFAR-10 batch: {reason}; extract it again") from error
 
 
-def _check_labels(path, labels):
+def _check_batch(data, labels, filenames):
+    pixels = _to_array(data)
+    if not isinstance(labels, list) or not isinstance(filenames, list):
+        raise ValueError("labels and filenames must be lists")
+    if not len(pixels) == len(labels) == len(filenames):
+        raise ValueError(
+            f"{len(pixels)} images, {len(labels)} labels and {len(filenames)} file names; "
+            "the three must be as many"
+        )
     for index, label in enumerate(labels):
         if type(label) is not int or not 0 <= label <= 9:
-            raise ValueError(f"{path}: label {label!r} of image {index}, expected 0 to 9")
+            raise ValueError(f"label {reprlib.repr(label)} of image {index}, expected 0 to 9")
+    _check_names(filenames)
+    return pixels, labels, filenames
 
 
-def _check_names(path, names):
+def _check_label_names(names):
+    if not isinstance(names, list) or len(names) != 10:
+        raise ValueError(f"label_names is {reprlib.repr(names)}, expected a list of ten names")
+    _check_names(names)
+    return names
+
+
+def _to_array(stand_in):
+    """Make the array that `stand_in` describes, uint8 of shape (N, 3072), as NumPy would."""
+    try:
+        _, shape, dtype, by_columns, content = stand_in.state
+        kind = dtype.arguments[0]
+    except (AttributeError, IndexError, TypeError, ValueError):
+        raise ValueError(f"data is {type(stand_in).__name__}, expected an array") from None
+    is_bytes = isinstance(content, (bytes, str))
+    if kind != "u1" or not is_bytes or shape != (len(content) // 3072, 3072):
+        raise ValueError(
+            f"data is {reprlib.repr(kind)} of shape {reprlib.repr(shape)}, "
+            "expected u1 (uint8) of shape (N, 3072)"
+        )
+    if isinstance(content, str):  # Python 2 had one type for text and bytes
+        content = content.encode("latin1")
+    pixels = np.frombuffer(content, np.uint8).reshape(shape, order="F" if by_columns else "C")
+    return pixels.copy()
+
+
+def _check_names(names):
+    """Raise ValueError unless all are plain file names that no file system takes for one."""
+    seen = set()
     for index, name in enumerate(names):
-        if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
-            raise ValueError(f"{path}: name {name!r} at {index} is not a plain file name")
-    if len(set(names)) != len(names):
-        repeated = next(name for index, name in enumerate(names) if name in names[:index])
-        raise ValueError(f"{path}: the name {repeated!r} occurs twice")
-
-
-def _describe(value):
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} of shape {value.shape}"
-    return type(value).__name__
+        if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name) or is_reserved_name(name):
+            raise ValueError(f"name {reprlib.repr(name)} at {index} is not a plain file name")
+        stem = name.lower().removesuffix(".png")
+        if stem in seen:
+            raise ValueError(f"the name {name!r} occurs twice, letter case and .png aside")
+        seen.add(stem)
