@@ -34,7 +34,7 @@ def written(tmp_path):
     """Seven rows, and the paths they were written to, with an old time of change."""
     rows = make_rows(7)
     paths = [str(tmp_path / f"{number}.png") for number in range(7)]
-    write_pictures(paths, rows, scratch=tmp_path)
+    write_pictures(paths, rows, scratch=tmp_path / "part")
     for path in paths:
         os.utime(path, (OLD, OLD))
     return paths, rows
@@ -116,14 +116,14 @@ def test_a_compressed_picture_is_not_a_stored_one():
 def test_each_path_gets_its_row_across_shares(tmp_path):
     count = 2 * SHARE + 1
     paths = [str(tmp_path / f"{number}.png") for number in range(count)]
-    write_pictures(paths, make_rows(count), scratch=tmp_path)
+    write_pictures(paths, make_rows(count), scratch=tmp_path / "part")
     assert_equal(paths, make_rows(count))
     assert len(list(tmp_path.iterdir())) == count
 
 
 def test_right_pictures_are_not_written_again(written, tmp_path):
     paths, rows = written
-    write_pictures(paths, rows, scratch=tmp_path)
+    write_pictures(paths, rows, scratch=tmp_path / "part")
     assert rewritten(paths) == []
 
 
@@ -141,7 +141,7 @@ def test_wrong_pictures_are_written_again_and_no_others(written, tmp_path, damag
     paths, rows = written
     damage(paths[4])
     wrong = [4] if os.path.exists(paths[6]) else [4, 6]
-    write_pictures(paths, rows, scratch=tmp_path)
+    write_pictures(paths, rows, scratch=tmp_path / "part")
     assert_equal(paths, rows)
     assert rewritten(paths) == wrong
 
@@ -159,12 +159,12 @@ def test_interrupted_write_leaves_whole_pictures_and_is_completed(tmp_path, monk
 
     monkeypatch.setattr(os, "replace", replace_three)
     with pytest.raises(OSError, match="the disk is full"):
-        write_pictures(paths, rows, scratch=tmp_path)
+        write_pictures(paths, rows, scratch=tmp_path / "part")
     monkeypatch.undo()
     assert sorted(map(str, folder.iterdir())) == paths[:3]
     assert_equal(paths[:3], rows[:3])
 
-    write_pictures(paths, rows, scratch=tmp_path)
+    write_pictures(paths, rows, scratch=tmp_path / "part")
     assert_equal(paths, rows)
 
 

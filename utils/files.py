@@ -1,5 +1,6 @@
 """Files that are whole or not there: bytes in, a finished file under its final name out."""
 
+import glob
 import hashlib
 import os
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ def atomic_path(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -25,6 +26,13 @@ def atomic_path(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path):
+    """Remove what killed writers of `path` left beside it; nobody may be writing it meanwhile."""
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
+        left.unlink()
 
 
 def write_text(path, text):

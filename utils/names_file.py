@@ -1,11 +1,28 @@
 """Names files: text, one picture a line, ``<file name> <label index>``."""
 
+import re
 from pathlib import Path
 
-from sklearn.model_selection import train_test_split
-
-from utils.download_handle_data import CLASS_NAMES
+from utils.checks import is_reserved_name
 from utils.files import write_text
+
+NO_PLAIN_NAME = re.compile(r".*[/\\\x00-\x1f\x7f-\x9f].*|\.|\.\.", re.DOTALL)
+
+
+def list_names(path):
+    """Read a names file as `read_names_file` does; one without a line gives an empty list."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such names file; convert the batches first")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file in UTF-8: {error}") from error
+    return [
+        (number, *_parse_line(path, number, line))
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip()
+    ]
 
 
 def read_names_file(path):
@@ -28,18 +45,7 @@ def read_names_file(path):
     ValueError
         If a line is wrong, naming file and line, or there is none.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such names file; convert the batches first")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file in UTF-8: {error}") from error
-    lines = [
-        (number, *_parse_line(path, number, line))
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
+    lines = list_names(path)
     if not lines:
         raise ValueError(f"{path}: the names file is empty; convert the batches first")
     return lines
@@ -62,6 +68,9 @@ def split_names_file(path, train_path, validation_path, *, validation_size=5000,
     ValueError
         If a part would not get a picture of each class.
     """
+    # Imported here, as it takes a second that those who convert or read don't need.
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415
+
     lines = [f"{name} {label}" for _, name, label in read_names_file(path)]
     labels = [line.rpartition(" ")[2] for line in lines]
     parts = train_test_split(lines, test_size=validation_size, random_state=seed, stratify=labels)
@@ -72,11 +81,11 @@ def split_names_file(path, train_path, validation_path, *, validation_size=5000,
 def _parse_line(path, number, line):
     name, _, label = line.strip().rpartition(" ")
     name = name.strip()
-    if not name or not label.isascii() or not label.isdigit() or int(label) >= len(CLASS_NAMES):
+    if not name or len(label) != 1 or label not in "0123456789":
         raise ValueError(
             f"{path}, line {number}: {line.strip()!r} is not '<file name> <label index>' "
             "with a label from 0 to 9"
         )
-    if any(mark in name for mark in "/\\\0") or name in (".", ".."):
+    if NO_PLAIN_NAME.fullmatch(name) or is_reserved_name(name):
         raise ValueError(f"{path}, line {number}: {name!r} is not a plain file name")
     return name, int(label)

@@ -4,8 +4,8 @@ A row is uint8 of shape (3072,): red, green and blue of a 32x32 image, each row 
 """
 
 import os
+import shutil
 import struct
-import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -72,11 +72,12 @@ def write_pictures(paths, data, scratch):
     paths : list of N str
     data : ndarray of uint8, shape (N, 3072), 0 to 255
     scratch : path-like
-        An existing folder on the same disk, for the picture that is being written.
+        A folder on the same disk for the pictures that are being written. What a killed run left
+        there is removed first, and the folder at the end: only one may write at a time.
     """
 
     def write_share(start):
-        temporary = os.path.join(scratch, f".{os.getpid()}-{threading.get_ident()}.part")
+        temporary = os.path.join(scratch, str(start))
         share = slice(start, start + SHARE)
         for path, png in zip(paths[share], encode_png(data[share]), strict=True):
             if not _has(path, png):
@@ -85,12 +86,17 @@ def write_pictures(paths, data, scratch):
                 os.replace(temporary, path)
         return len(paths[share])
 
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(paths), unit="picture", desc="convert") as bar,
-    ):
-        for written in pool.map(write_share, range(0, len(paths), SHARE)):
-            bar.update(written)
+    shutil.rmtree(scratch, ignore_errors=True)
+    os.mkdir(scratch)
+    try:
+        with (
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            tqdm(total=len(paths), unit="picture", desc="convert") as bar,
+        ):
+            for written in pool.map(write_share, range(0, len(paths), SHARE)):
+                bar.update(written)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def looks_written(paths, data, samples=100):
