@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from folder_state import files_below
 
 from utils import download_handle_data as module
 from utils.archive import TRAIN_BATCHES
@@ -29,9 +30,11 @@ def convert(batches, place, names=BATCHES):
         converter.run(batches / name, place / "names.txt", int(name == names[-1]))
 
 
-def files_below(folder):
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+def files_in(place):
+    """Return the content of every file in `place`, by its path there, but for the lock."""
+    files = files_below(place)
+    files.pop("images/.lock", None)
+    return files
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def expected(sample_batches, tmp_path_factory):
     """What an undisturbed conversion leaves."""
     place = tmp_path_factory.mktemp("expected")
     convert(sample_batches, place)
-    return files_below(place)
+    return files_in(place)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def place(tmp_path):
 
 def assert_nothing_wrong(place, expected):
     """See that what is there under a final name is right; the names file may lack the end."""
-    for name, content in files_below(place).items():
+    for name, content in files_in(place).items():
         if name == "names.txt":
             assert expected[name].startswith(content.rstrip(b"\n"))
         elif "part" not in name:
@@ -70,17 +73,18 @@ def assert_nothing_wrong(place, expected):
 # ---- killed
 
 
+def at_change(moment, act):
+    """Call `act` before the change of files number `moment` of this process."""
+    changes = itertools.count()
+    sys.addaudithook(lambda event, _: event in CHANGES and next(changes) == moment and act())
+    return changes
+
+
 def killed_at(moment, *arguments):
-    """Convert in this process, and kill it at a change of files; -1 exits with their number."""
-    count = itertools.count()
-
-    def hook(event, _):
-        if event in CHANGES and next(count) == moment:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
+    """Convert in this process, and kill it before a change; -1 exits with their number."""
+    changes = at_change(moment, lambda: os.kill(os.getpid(), signal.SIGKILL))
     convert(*arguments)
-    sys.exit(next(count) if moment == -1 else 0)
+    sys.exit(next(changes))
 
 
 def run_process(context, function, *arguments):
@@ -102,7 +106,7 @@ def test_killed_at_any_moment_the_next_run_completes(processes, sample_batches, 
         assert code == -signal.SIGKILL
         assert_nothing_wrong(place, expected)
         convert(sample_batches, place)
-        assert files_below(place) == expected
+        assert files_in(place) == expected
         assert {path.name for path in place.iterdir()} == {"images", "names.txt"}
 
 
@@ -111,33 +115,32 @@ def test_killed_again_and_again_the_last_run_completes(processes, sample_batches
         assert run_process(processes, killed_at, moment, sample_batches, place) == -signal.SIGKILL
     assert_nothing_wrong(place, expected)
     convert(sample_batches, place)
-    assert files_below(place) == expected
+    assert files_in(place) == expected
 
 
 # ---- disk full
 
 
-def limited_to(size, *arguments):
-    """Convert in this process, where no file may have more than `size` bytes; exit with errno."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+def full_at(moment, *arguments):
+    """Convert in this process, where no file may grow from a change on; exit with errno."""
+    at_change(moment, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)))
     try:
         convert(*arguments)
     except OSError as error:
         sys.exit(error.errno)
 
 
-def test_full_disk_among_pictures_leaves_whole_ones_and_is_completed(
-    processes, sample_batches, place, expected
+@pytest.mark.parametrize("moment", [0, 33, 78])
+def test_full_disk_leaves_whole_pictures_and_is_completed(
+    processes, sample_batches, place, expected, moment
 ):
-    sizes = sorted(len(content) for name, content in expected.items() if name != "names.txt")
-    code = run_process(processes, limited_to, sizes[-1] - 1, sample_batches, place)
-    assert code == errno.EFBIG
+    assert run_process(processes, full_at, moment, sample_batches, place) == errno.EFBIG
     assert_nothing_wrong(place, expected)
-    found = files_below(place)
-    assert 0 < len(found) < len(expected)
+    found = files_in(place)
+    assert (moment == 0) == (len(found) == 0)
     assert not [name for name in found if "part" in name]
     convert(sample_batches, place)
-    assert files_below(place) == expected
+    assert files_in(place) == expected
 
 
 def test_full_disk_at_the_names_leaves_the_old_ones_and_is_completed(
@@ -149,12 +152,11 @@ def test_full_disk_at_the_names_leaves_the_old_ones_and_is_completed(
     converter = ConvertDataToImages(images_directory=place / "images")
     converter.run(sample_batches / BATCHES[1], place / "other.txt", 1)
     (place / "other.txt").unlink()
-    code = run_process(processes, limited_to, len(old), sample_batches, place)
-    assert code == errno.EFBIG
+    assert run_process(processes, full_at, 0, sample_batches, place) == errno.EFBIG
     assert names.read_bytes() == old
     assert {path.name for path in place.iterdir()} == {"images", "names.txt"}
     convert(sample_batches, place)
-    assert files_below(place) == expected
+    assert files_in(place) == expected
 
 
 # ---- several at once
@@ -177,7 +179,7 @@ def test_two_conversions_at_once_wait_for_each_other(sample_batches, place, monk
         thread.start()
     for thread in threads:
         thread.join()
-    found = files_below(place)
+    found = files_in(place)
     lines, expected_lines = (files["names.txt"].split(b"\n") for files in (found, expected))
     assert sorted(filter(None, lines)) == sorted(expected_lines)
     assert found.keys() == expected.keys()
@@ -210,7 +212,7 @@ def test_folder_may_have_any_name(sample_batches, tmp_path, expected, name):
     left.write_text("half a li")
     (place / "names.txt").unlink()
     convert(sample_batches, place)
-    assert files_below(place) == expected
+    assert files_in(place) == expected
 
 
 def test_relative_paths_are_those_of_the_working_directory(
@@ -219,7 +221,7 @@ def test_relative_paths_are_those_of_the_working_directory(
     monkeypatch.chdir(tmp_path)
     os.symlink(sample_batches, "batches")
     convert(Path("batches"), Path("here"))
-    assert files_below(tmp_path / "here") == expected
+    assert files_in(tmp_path / "here") == expected
 
 
 def test_default_places_do_not_depend_on_the_working_directory(
