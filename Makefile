@@ -6,7 +6,7 @@ BIN := .venv/bin
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: run full test lint app benchmarks readme clean help
+.PHONY: run full test fuzz lint app benchmarks readme clean help
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -19,6 +19,9 @@ full: .venv/ready  ## Run both notebooks in the full profile
 
 test: .venv/ready  ## Run the tests
 	$(BIN)/python -m pytest
+
+fuzz: .venv/ready  ## Try 100,000 inputs on the readers of batches and names files
+	FUZZ_INPUTS=100000 TQDM_DISABLE=1 $(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-show-statistics
 
 lint: .venv/ready  ## Check style and formatting
 	$(BIN)/ruff check .
