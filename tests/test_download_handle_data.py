@@ -89,7 +89,7 @@ def test_files_go_to_data_by_default(sample_batches, data_directory):
 
 def test_attributes_hold_the_last_batch_and_the_classes(sample_batches, tmp_path):
     converter = ConvertDataToImages(images_directory=tmp_path / "images")
-    assert converter.batch_data.shape == (0, 3072)
+    assert (converter.batch_data.shape, converter.batch_data.dtype) == ((0, 3072), np.uint8)
     assert (converter.batch_labels, converter.batch_filenames) == ([], [])
     assert (converter.labels_names, converter.labels_dict) == ([], {})
     result = converter.run(sample_batches / "data_batch_2", tmp_path / "names.txt", 0)
@@ -175,10 +175,14 @@ def test_second_run_writes_nothing(sample_batches, place, ends, verify):
     assert [name for name in written_since(place) if name != "images"] == []
 
 
-@pytest.mark.parametrize("change", [b"\xef\xbb\xbf%s", b"\r\n%s\r\n"], ids=["BOM", "blank lines"])
-def test_names_file_saved_by_an_editor_is_recognised(sample_batches, place, change):
+@pytest.mark.parametrize(
+    ("change", "end"),
+    [(b"\xef\xbb\xbf%s", b"\r\n"), (b"\r\n%s\r\n", b"\r\n"), (b" %s ", b" \n ")],
+    ids=["BOM", "blank lines", "spaces"],
+)
+def test_names_file_saved_by_an_editor_is_recognised(sample_batches, place, change, end):
     names = convert(sample_batches, place, "data_batch_1", ends=[1])
-    names.write_bytes(change % names.read_bytes().replace(b"\n", b"\r\n"))
+    names.write_bytes(change % names.read_bytes().replace(b"\n", end))
     make_old(place)
     convert(sample_batches, place, "data_batch_1", ends=[1])
     assert "names.txt" not in written_since(place)
@@ -290,6 +294,40 @@ def test_name_of_another_batch_is_refused(sample_batches, changed_batches, place
     assert str(names) in str(caught.value)
     assert read_batch(batches / "data_batch_1")[2][5] in str(caught.value)
     assert files_below(place) == before
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda name: name.removesuffix(".png")])
+def test_name_that_would_be_a_file_of_another_batch_is_refused(
+    sample_batches, changed_batches, place, change
+):
+    name = change(read_batch(sample_batches / "data_batch_1")[2][5])
+    batches = changed_batches(lambda batch: batch["filenames"].__setitem__(7, name))
+    convert(batches, place, "data_batch_1")
+    before = files_below(place)
+    with pytest.raises(ValueError, match="1 names of this batch"):
+        convert(batches, place, TEST_BATCH, ends=[1])
+    assert files_below(place) == before
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a.png 3\nb.png\n"], ids=["binary", "line"])
+def test_wrong_names_file_is_refused_and_left(sample_batches, place, content):
+    (place / "names.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"names\.txt"):
+        convert(sample_batches, place, TEST_BATCH)
+    assert files_below(place) == {"names.txt": content}
+
+
+def test_names_file_without_a_line_is_filled(sample_batches, place, converted):
+    (place / "names.txt").write_bytes(b"\n")
+    convert(sample_batches, place, TEST_BATCH, ends=[1])
+    assert (place / "names.txt").read_bytes() == converted.test_names.read_bytes()
+
+
+def test_finished_conversion_does_not_wait_for_another(sample_batches, place):
+    convert(sample_batches, place, TEST_BATCH)
+    (place / "images" / ".lock").unlink()
+    convert(sample_batches, place, TEST_BATCH)
+    assert not (place / "images" / ".lock").exists()
 
 
 def test_same_names_with_other_labels_are_refused(changed_batches, sample_batches, place):

@@ -1,7 +1,10 @@
 """Patches are compared with the pictures that were written; nothing is read by another decoder."""
 
 import io
+import resource
 import shutil
+import struct
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from utils.load_patchs import (
     read_image_labels,
 )
 from utils.names_file import read_names_file
+from utils.pictures import check_header
 from utils.read_batches import read_batch
 
 SHAPE = (32, 32)
@@ -234,6 +238,20 @@ def test_pictures_of_different_sizes_are_resized_each_for_itself(write_pictures,
 # ---- read_image_labels: kinds of pictures
 
 COLOURS = random_pixels(1)[0]
+
+
+def encode_16_bits(pixels):
+    """Return a PNG of 16 bits a channel, which Pillow doesn't write."""
+    rows = np.zeros((len(pixels), 1 + pixels[0].size * 2), np.uint8)
+    rows[:, 1:] = np.repeat(pixels.reshape(len(pixels), -1), 2, axis=1)
+    header = struct.pack(">2I5B", pixels.shape[1], len(pixels), 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", compress(rows.tobytes())), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        b"%b%b%b%b" % (len(content).to_bytes(4), kind, content, crc32(kind + content).to_bytes(4))
+        for kind, content in chunks
+    )
+
+
 GRAY = COLOURS[..., 0]
 PALETTE = Image.fromarray(COLOURS).quantize(256)
 KINDS = {
@@ -254,6 +272,11 @@ KINDS = {
     ),
     "BMP": (encode(COLOURS, "BMP"), COLOURS),
     "GIF": (encode(PALETTE, "GIF"), np.asarray(PALETTE.convert("RGB"))),
+    "animated GIF": (
+        encode(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(90)]),
+        np.asarray(PALETTE.convert("RGB")),
+    ),
+    "16-bit RGB": (encode_16_bits(COLOURS), COLOURS),
 }
 
 
@@ -275,11 +298,12 @@ def test_every_kind_of_picture_becomes_rgb_in_a_dataset(write_pictures, count):
         np.testing.assert_array_equal(np.rint(image * 255), expected + np.zeros((32, 32, 3)))
 
 
-def test_a_jpeg_is_read(write_pictures):
-    smooth = Image.fromarray(COLOURS).resize((4, 4)).resize(SHAPE)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_is_read(write_pictures, mode):
+    smooth = Image.fromarray(COLOURS).resize((4, 4)).resize(SHAPE).convert(mode)
     names = write_pictures([encode(smooth, "JPEG", quality=95)])
     images, _ = extract_labels(read_image_labels(names, 1, SHAPE))
-    np.testing.assert_allclose(images[0] * 255, np.asarray(smooth), atol=30)
+    np.testing.assert_allclose(images[0] * 255, np.asarray(smooth.convert("RGB")), atol=30)
 
 
 # ---- read_image_labels: damaged and missing pictures
@@ -311,6 +335,45 @@ def test_a_damaged_picture_is_named(write_pictures, data_directory, kind):
     with pytest.raises(ValueError, match="damaged") as caught:
         load_images_patch([damaged])
     assert damaged in str(caught.value)
+
+
+def huge(kind):
+    """Return a small file of a picture that would have 20,000 x 20,000 pixels."""
+    if kind == "PNG":  # whole and right
+        return encode(Image.new("1", (20_000, 20_000)))
+    content = bytearray(encode(COLOURS, kind))
+    place, format = {
+        "JPEG": (content.find(b"\xff\xc0") + 5, ">2H"),
+        "GIF": (6, "<2H"),
+        "BMP": (18, "<2i"),
+    }[kind]
+    struct.pack_into(format, content, place, 20_000, 20_000)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
+def test_a_huge_picture_is_refused_from_its_header(write_pictures, data_directory, kind):
+    names = write_pictures([COLOURS, COLOURS, huge(kind)])
+    path = str(data_directory / "images/bird/2.png")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too large") as caught:
+        extract_labels(read_image_labels(names, 3, SHAPE))
+    assert path in str(caught.value)
+    with pytest.raises(ValueError, match=r"too large.*400000000 pixels") as caught:
+        load_images_patch([path], image_shape=SHAPE)
+    assert path in str(caught.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+@pytest.mark.parametrize(("side", "refused"), [(7071, False), (7072, True)])
+def test_fifty_million_pixels_are_the_limit(tmp_path, side, refused):
+    path = tmp_path / "large.png"
+    path.write_bytes(encode(Image.new("1", (side, side))))
+    if refused:
+        with pytest.raises(ValueError, match="7072 x 7072 pixels, more than 50,000,000"):
+            load_images_patch([path], image_shape=(8, 8))
+    else:
+        check_header(path.read_bytes())
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ def test_every_label_is_known(names_file, label):
         "cat.png cat",
         "cat.png ٣",
         "cat.png ²",
+        "cat.png 03",
         "cat.png\t3",
         "cat.png 3 # tabby",
     ],
@@ -76,7 +77,22 @@ def test_a_malformed_line_is_named(names_file, line):
     assert repr(line.strip()) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["../cat.png", "/cat.png", "a\\cat.png", "a/b", "..", ".", "a\0b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../cat.png",
+        "/cat.png",
+        "a\\cat.png",
+        "a/b",
+        "..",
+        ".",
+        "a\0b",
+        "CON",
+        "aux.png",
+        "a\x85b",
+        "a\tb",
+    ],
+)
 def test_a_name_that_is_a_path_is_refused(names_file, name):
     path = names_file(f"dog.png 5\n{name} 3\n")
     with pytest.raises(ValueError, match="plain file name") as caught:

@@ -8,7 +8,9 @@ pictures from thread to thread takes longer than reading them (`benchmarks/read.
 """
 
 import os
+import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +19,7 @@ from utils.augment import augment_patches
 from utils.checks import positive_integer
 from utils.download_handle_data import picture_paths
 from utils.names_file import read_names_file
-from utils.pictures import HEAD, PIXELS_SIZE, ROW_SIZE, is_stored_png
+from utils.pictures import HEAD, MAX_PIXELS, PIXELS_SIZE, ROW_SIZE, check_header, is_stored_png
 
 GROUP = 128  # pictures loaded in one call
 SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
@@ -224,10 +226,14 @@ def _sides(image_shape):
 def _load_image(path):
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path}: no such picture")
+    file = Path(path).read_bytes()
     try:
-        return _decode(tf.io.read_file(path))
-    except tf.errors.InvalidArgumentError as error:
-        raise ValueError(f"{path}: not a picture or a damaged one; convert it again") from error
+        check_header(file)
+        return _decode(file)
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(
+            f"{path}: not a picture, a damaged or too large one; convert it again: {error}"
+        ) from error
 
 
 def _check_pictures_exist(path, lines, pictures):
@@ -296,8 +302,11 @@ def _check_files(paths, files):
 
 
 def _is_whole_png(file):
-    """Tell whether the bytes of a PNG agree with the checksums in it."""
+    """Tell whether the bytes of a PNG agree with the checksums in it, and its size is usual."""
     if not (file.startswith(PNG_START) and file.endswith(PNG_END)):
+        return False
+    width, height = struct.unpack(">2I", file[16:24])
+    if width * height > MAX_PIXELS:
         return False
     place = len(PNG_START)
     while place < len(file):

@@ -1,8 +1,9 @@
-"""Rows of a batch in, PNG files out.
+"""Rows of a batch in, PNG files out; and a look at the headers of pictures from elsewhere.
 
 A row is uint8 of shape (3072,): red, green and blue of a 32x32 image, each row by row.
 """
 
+import io
 import os
 import shutil
 import struct
@@ -10,9 +11,11 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 SHARE = 250  # pictures that a thread takes at a time
+MAX_PIXELS = 50_000_000  # of a picture from elsewhere; decoded, that many take 150 MB
 
 
 def _chunk(kind, content):
@@ -62,6 +65,22 @@ def is_stored_png(file):
 def _file_of(pixels):
     checked = b"IDAT" + STORED + pixels + struct.pack(">I", zlib.adler32(pixels))
     return HEAD[: -len(STORED) - 4] + checked + struct.pack(">I", zlib.crc32(checked)) + END
+
+
+def check_header(file):
+    """Raise ValueError unless the header of `file` (bytes) is a picture's of at most `MAX_PIXELS`.
+
+    To be called before a decoder, which takes the memory that a header of a few bytes asks for.
+    """
+    try:
+        with Image.open(io.BytesIO(file), formats=("PNG", "JPEG", "GIF", "BMP")) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:  # Pillow's own limit, which is higher
+        raise ValueError(str(error)) from error
+    except Exception as error:  # damaged headers raise almost anything
+        raise ValueError("no header of a PNG, JPEG, GIF or BMP picture") from error
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels, more than {MAX_PIXELS:,}; make it smaller")
 
 
 def write_pictures(paths, data, scratch):
