@@ -94,8 +94,20 @@ class FileServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests = []  # (path, Range header or None), in the order they came
         self.answers = defaultdict(list)
+        self.ended = threading.Event()
 
-    def add(self, path, content=b"", *, status=200, headers=(), ranges=True, length=True, cut=None):
+    def add(
+        self,
+        path,
+        content=b"",
+        *,
+        status=200,
+        headers=(),
+        ranges=True,
+        length=True,
+        cut=None,
+        stall=False,
+    ):
         """Add an answer and return its URL.
 
         Parameters
@@ -107,6 +119,8 @@ class FileServer(ThreadingHTTPServer):
             Beside ``Content-Length``, which is sent if `length`.
         cut : int, optional
             Close the connection after so many bytes of the body.
+        stall : bool
+            Keep it open instead, silently, until the server ends.
         """
         self.answers[path].append(
             SimpleNamespace(
@@ -116,6 +130,7 @@ class FileServer(ThreadingHTTPServer):
                 ranges=ranges,
                 length=length,
                 cut=cut,
+                stall=stall,
             )
         )
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -139,6 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(body[: answer.cut])
+        if answer.stall:
+            self.server.ended.wait()
 
     def log_message(self, *_):
         """Keep quiet."""
@@ -152,6 +169,7 @@ def server(monkeypatch):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
+        server.ended.set()
         server.shutdown()
         thread.join()
 

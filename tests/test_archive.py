@@ -3,12 +3,13 @@
 import gzip
 import re
 import tarfile
+import tracemalloc
 import zipfile
 
 import pytest
 
 from utils import archive as module
-from utils.archive import MEMBER_SIZE_CAP, MEMBERS, check_archive, read_members
+from utils.archive import MEMBER_SIZE_CAP, MEMBERS, OVERHEAD_CAP, check_archive, read_members
 from utils.files import sha256_of
 
 FOLDER = "cifar-10-batches-py"
@@ -122,6 +123,58 @@ def test_member_of_exactly_the_cap_is_accepted(sample_archive, monkeypatch):
     assert "more than" in refusal(sample_archive)
 
 
+def test_negative_size_is_refused(sample_archive, tmp_path):
+    tar = bytearray(gzip.decompress(sample_archive.read_bytes()))
+    tar[124:136] = b"\xff" * 11 + b"\0"  # size -256 of the first member, in base 256
+    tar[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(tar[:512]))[0]
+    archive = tmp_path / "negative.tar.gz"
+    archive.write_bytes(gzip.compress(tar, 1))
+    refusal(archive)
+
+
+def header(kind, size, name=f"{FOLDER}/readme.html"):
+    info = member(name, kind)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+LARGE = 100_000_000  # bytes; 100 kB once compressed
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        lambda: [header(tarfile.XHDTYPE, LARGE), bytes(LARGE)],
+        lambda: [header(tarfile.XGLTYPE, LARGE), bytes(LARGE)],
+        lambda: [header(tarfile.GNUTYPE_LONGNAME, LARGE), bytes(LARGE)],
+        lambda: [header(tarfile.GNUTYPE_LONGLINK, LARGE), bytes(LARGE)],
+        lambda: [header(tarfile.DIRTYPE, 0, FOLDER)] * 20_000,
+        lambda: [header(tarfile.GNUTYPE_LONGNAME, 512), bytes(512)] * 1000,
+        lambda: [header(tarfile.REGTYPE, 10), bytes(512), bytes(LARGE)],
+    ],
+    ids=["PAX", "global PAX", "long name", "long link", "folders", "nested", "padding"],
+)
+def test_bomb_outside_the_members_is_refused_with_little_memory(tmp_path, bomb):
+    archive = tmp_path / "bomb.tar.gz"
+    with gzip.open(archive, "wb", compresslevel=1) as file:
+        for piece in bomb():
+            file.write(piece)
+    tracemalloc.start()
+    try:
+        refusal(archive)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_bomb_after_the_members_is_refused(sample_archive, tmp_path):
+    archive = tmp_path / "bomb.tar.gz"
+    content = gzip.decompress(sample_archive.read_bytes()) + bytes(OVERHEAD_CAP)
+    archive.write_bytes(gzip.compress(content, 1))
+    assert "unpacks to more than any genuine one" in refusal(archive)
+
+
 def test_missing_members_are_named(repack):
     archive = repack(lambda members: [m for m in members if "batch_" not in m[0].name])
     message = refusal(archive)
@@ -189,7 +242,7 @@ def test_zip_file_is_refused(tmp_path):
     archive = tmp_path / "cifar.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr(f"{FOLDER}/readme.html", "text")
-    assert "not a .tar.gz archive" in refusal(archive)
+    assert "not CIFAR-10's .tar.gz archive" in refusal(archive)
 
 
 def test_missing_archive_is_named(tmp_path):

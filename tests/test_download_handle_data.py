@@ -78,7 +78,7 @@ def test_nothing_else_is_written(converted):
         for label, filename in zip(labels, filenames, strict=True)
     }
     assert len(expected) == 120
-    assert set(files_below(converted.images_directory)) == {*expected, ".lock"}
+    assert set(files_below(converted.images_directory)) == expected
 
 
 def test_files_go_to_data_by_default(sample_batches, data_directory):

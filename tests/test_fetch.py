@@ -1,9 +1,13 @@
 """The download, against a small server on this machine that counts what it is asked."""
 
+import select
 import socket
+import ssl
 from types import SimpleNamespace
 
 import pytest
+import trustme
+from conftest import FileServer
 
 from utils import fetch as module
 from utils.fetch import ATTEMPTS, any_source_answers, fetch
@@ -161,19 +165,109 @@ def test_final_failure_is_not_tried_again(server, destination, status):
     assert_no_file(destination)
 
 
-def test_attempts_are_bounded_and_wait_longer_each_time(server, destination, monkeypatch):
-    pauses = []
-    monkeypatch.setattr(module, "PAUSE", 1.0)
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=pauses.append))
-    with pytest.raises(ConnectionError, match="500"):
-        fetch([server.add("/a", status=500)], destination, check)
+@pytest.mark.parametrize("status", [500, 503])
+def test_attempts_are_bounded_and_wait_longer_each_time(server, destination, pauses, status):
+    with pytest.raises(ConnectionError, match=str(status)):
+        fetch([server.add("/a", status=status)], destination, check)
     assert len(server.requests) == ATTEMPTS
     assert pauses == [1.0, 2.0, 4.0]
 
 
+@pytest.fixture
+def pauses(monkeypatch):
+    """The seconds of each pause; none is really made."""
+    pauses = []
+    monkeypatch.setattr(module, "PAUSE", 1.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=pauses.append))
+    return pauses
+
+
+@pytest.mark.parametrize(
+    ("asked", "pause"),
+    [("7", 7), ("100000", 60), ("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("soon", 1)],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_pause_that_the_source_asks_for_is_made(server, destination, pauses, status, asked, pause):
+    server.add("/a", status=status, headers={"Retry-After": asked})
+    fetch([server.add("/a", CONTENT)], destination, check)
+    assert_only_file_is(destination)
+    assert pauses == [pause]
+
+
+def test_redirect_is_followed(server, destination):
+    server.add("/a", CONTENT)
+    fetch([server.add("/old", status=302, headers={"Location": "/a"})], destination, check)
+    assert_only_file_is(destination)
+
+
+def test_redirect_loop_ends(server, destination):
+    url = server.add("/a", status=302, headers={"Location": "/a"})
+    with pytest.raises(ConnectionError, match="redirects"):
+        fetch([url], destination, check)
+    assert len(server.requests) <= 31
+    assert_no_file(destination)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure_server(server, authority):
+    """The server behind a certificate for 127.0.0.1 that `authority` has signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # a refused certificate ends the connection
+    return server
+
+
+@pytest.fixture
+def trust(authority, tmp_path, monkeypatch):
+    """Let requests trust `authority`."""
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+
+
+@pytest.mark.usefixtures("trust")
+def test_good_certificate_is_accepted(secure_server, destination):
+    url = secure_server.add("/a", CONTENT).replace("http:", "https:")
+    fetch([url], destination, check)
+    assert_only_file_is(destination)
+
+
+def test_bad_certificate_is_refused_at_once_and_never_http(secure_server, destination, pauses):
+    url = secure_server.add("/a", CONTENT).replace("http:", "https:")
+    with pytest.raises(ConnectionError, match="certificate verify failed"):
+        fetch([url], destination, check)
+    assert secure_server.requests == []
+    assert pauses == []
+    assert_no_file(destination)
+
+
+@pytest.mark.usefixtures("trust")
+@pytest.mark.parametrize("location", ["http://127.0.0.1:{}/a", "HTTP://127.0.0.1:{}/a"])
+def test_redirect_from_https_to_http_is_refused_before_it_is_followed(
+    secure_server, destination, location
+):
+    with FileServer() as plain:
+        target = {"Location": location.format(plain.server_port)}
+        url = secure_server.add("/a", status=302, headers=target).replace("http:", "https:")
+        with pytest.raises(ConnectionError, match="which is not https"):
+            fetch([url], destination, check)
+        assert not select.select([plain], [], [], 0)[0]  # nobody has knocked
+    assert len(secure_server.requests) == 1
+    assert_no_file(destination)
+
+
 @pytest.mark.parametrize(
     ("headers", "words"),
-    [(HTML, "web page instead of an archive"), ({"Content-Encoding": "br"}, "as br")],
+    [
+        (HTML, "web page instead of an archive"),
+        ({"Content-Encoding": "br"}, "as br"),
+        ({"Content-Encoding": "gzip"}, "as gzip"),
+    ],
 )
 def test_other_things_than_the_file_itself_are_refused(server, destination, headers, words):
     url = server.add("/a", CONTENT, headers=headers)
@@ -183,13 +277,35 @@ def test_other_things_than_the_file_itself_are_refused(server, destination, head
     assert_no_file(destination)
 
 
-def test_wrong_content_is_refused_and_the_old_file_stays(server, destination, part):
+def test_wrong_content_is_asked_for_once_more_and_the_old_file_stays(server, destination, part):
     destination.write_bytes(b"old")
-    part.write_bytes(b"of another file")
     with pytest.raises(ConnectionError, match="the content is wrong"):
-        fetch([server.add("/a", CONTENT)], destination, check)
+        fetch([server.add("/a", b"of another file")], destination, check)
     assert destination.read_bytes() == b"old"
     assert not part.exists()
+    assert ranges_of(server) == [None, None]
+
+
+def test_part_of_another_file_does_not_spoil_the_source(server, destination, part):
+    part.write_bytes(b"of another file")
+    fetch([server.add("/a", CONTENT)], destination, check)
+    assert_only_file_is(destination)
+    assert ranges_of(server) == ["bytes=15-", None]
+
+
+def test_short_body_of_unknown_length_is_asked_for_again(server, destination):
+    server.add("/a", CONTENT, length=False, cut=4500)
+    fetch([server.add("/a", CONTENT, length=False)], destination, check)
+    assert_only_file_is(destination)
+    assert ranges_of(server) == [None, None]
+
+
+def test_stalled_connection_is_left_and_resumed(server, destination, monkeypatch):
+    monkeypatch.setattr(module, "TIMEOUT", (5, 0.2))
+    server.add("/a", CONTENT, cut=4000, stall=True)
+    fetch([server.add("/a", CONTENT)], destination, check)
+    assert_only_file_is(destination)
+    assert ranges_of(server) == [None, "bytes=4000-"]
 
 
 @pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1/a", "http://127.0.0.1:port/a"])

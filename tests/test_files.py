@@ -1,10 +1,12 @@
 """A file is whole under its name, or it is not there."""
 
 import os
+import threading
 
 import pytest
+from killed import run_script
 
-from utils.files import atomic_path, sha256_of, write_text
+from utils.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
 
 
 class Interruption(Exception):
@@ -53,6 +55,44 @@ def test_block_that_writes_nothing_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "table.csv"):
         pass
     assert names_in(tmp_path) == []
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
+    names = [".table.12.part.csv", ".table.part.csv", "table.12.part.csv", ".other.1.part.csv"]
+    for name in names:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "table.csv")
+    assert names_in(tmp_path) == sorted(names[1:])
+
+
+def test_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    output = run_script(
+        "import resource, sys; from utils.files import write_text\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: write_text(sys.argv[1], 'x' * 5000)\n"
+        "except OSError: print('refused')",
+        path,
+    )
+    assert output == "refused\n"
+    assert path.read_text() == "old"
+    assert names_in(tmp_path) == ["table.csv"]
+
+
+def test_folder_is_locked_for_others_until_it_is_left(tmp_path):
+    folder, entered = tmp_path / "new", threading.Event()
+
+    def enter():
+        with locked(folder):
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with locked(folder):
+        thread.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(10)
+    thread.join()
 
 
 @pytest.mark.parametrize("text", ["", "a\nb\n", "a\nb", "a\r\nb\r\n", "Füchse 狐\n"])

@@ -5,6 +5,7 @@ its eight files, or a ValueError that names what is wrong. Nothing is written he
 """
 
 import gzip
+import io
 import tarfile
 import zlib
 
@@ -15,7 +16,10 @@ TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_BATCH = "test_batch"
 MEMBERS = frozenset({"batches.meta", "readme.html", TEST_BATCH, *TRAIN_BATCHES})
 MEMBER_SIZE_CAP = 31_100_000  # bytes; a genuine batch has 31.04 million
+OVERHEAD_CAP = 1 << 20  # bytes of headers and padding; the genuine archive has 14 thousand
 CHUNK = 1 << 18  # bytes
+# What damage or malice in an archive raises, in Python's readers and in the checks here.
+UNREADABLE = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, RecursionError)
 
 
 def read_members(archive):
@@ -30,25 +34,29 @@ def read_members(archive):
     missing = set(MEMBERS)
     try:
         # tarfile's own "r|gz" would leave gzip's checksum unread, and with it damaged pixels.
-        with gzip.open(archive) as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
+        with (
+            gzip.open(archive) as packed,
+            _Capped(packed) as capped,
+            tarfile.open(fileobj=capped, mode="r|") as tar,
+        ):
             for member in tar:
                 if member.isdir() and member.name == BATCHES_FOLDER:
                     continue
-                name = _checked_name(member, missing, archive)
+                name = _checked_name(member, missing)
                 missing.remove(name)
+                capped.left += member.size
                 yield name, tar.extractfile(member).read()
-            while packed.read(CHUNK):  # the padding, up to the checksum
+            while capped.read(CHUNK):  # the padding, up to the checksum
                 pass
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's own words, not the archive's
         raise ValueError(
-            f"{archive}: damaged or not a .tar.gz archive: {error}; delete it and download it again"
+            f"{archive}: damaged or not CIFAR-10's .tar.gz archive: {error}; "
+            "delete it and download it again"
         ) from error
-    if missing:
-        raise ValueError(
-            f"{archive}: not CIFAR-10's archive: it lacks {', '.join(sorted(missing))}"
-        )
 
 
 def check_archive(archive, sha256=None):
@@ -65,17 +73,34 @@ def check_archive(archive, sha256=None):
         )
 
 
-def _checked_name(member, missing, archive):
+class _Capped(io.RawIOBase):
+    """Reader that stops a bomb anywhere in a stream, be it in headers, folders or padding.
+
+    `left` is the number of bytes that may still come; who accepts a member adds its size.
+    """
+
+    def __init__(self, file):
+        self.file, self.left = file, OVERHEAD_CAP
+
+    def read(self, size=-1):
+        content = self.file.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise ValueError("it unpacks to more than any genuine one")
+        return content
+
+
+def _checked_name(member, missing):
     folder, _, name = member.name.partition("/")
     if folder != BATCHES_FOLDER or name not in MEMBERS:
-        raise ValueError(f"{archive}: unknown member {member.name!r}; not CIFAR-10's archive")
+        raise ValueError(f"unknown member {member.name!r}")
     if not member.isreg():
-        raise ValueError(f"{archive}: member {member.name!r} is not a regular file")
-    if member.size > MEMBER_SIZE_CAP:
+        raise ValueError(f"member {member.name!r} is not a regular file")
+    if not 0 <= member.size <= MEMBER_SIZE_CAP:
         raise ValueError(
-            f"{archive}: member {member.name!r} has {member.size:,} bytes, "
+            f"member {member.name!r} has {member.size:,} bytes, "
             f"more than the {MEMBER_SIZE_CAP:,} of any genuine one"
         )
     if name not in missing:
-        raise ValueError(f"{archive}: member {member.name!r} occurs twice")
+        raise ValueError(f"member {member.name!r} occurs twice")
     return name

@@ -15,12 +15,11 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import numpy as np
-from filelock import FileLock
 from tqdm import tqdm
 
 from utils.archive import BATCHES_FOLDER, MEMBERS, check_archive, read_members
 from utils.fetch import any_source_answers, fetch
-from utils.files import atomic_path, remove_leftovers, sha256_of, write_text
+from utils.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
 from utils.names_file import list_names
 from utils.pictures import looks_written, write_pictures
 from utils.read_batches import read_batch, read_label_names
@@ -87,9 +86,12 @@ def download_data(url, *, sha256=None, directory=None):
         return _copy_archive(local, destination, sha256)
     official = url == OFFICIAL_URL
     size, sha256 = (OFFICIAL_SIZE, OFFICIAL_SHA256) if official else (None, sha256)
-    if not (destination.is_file() and _is_valid(destination, sha256)):
-        sources = (*MIRRORS, OFFICIAL_URL) if official else (url,)
-        fetch(sources, destination, lambda part: check_archive(part, sha256), size=size)
+    if _is_valid(destination, sha256):
+        return destination
+    with locked(destination.parent):
+        if not _is_valid(destination, sha256):  # another process may have brought it meanwhile
+            sources = (*MIRRORS, OFFICIAL_URL) if official else (url,)
+            fetch(sources, destination, lambda part: check_archive(part, sha256), size=size)
     return destination
 
 
@@ -130,19 +132,12 @@ def extract_cifar10_data(directory, *, archive=None):
     if not archive.is_file():
         raise FileNotFoundError(f"{archive}: no archive there; run download_data first")
     folder = Path(directory) / BATCHES_FOLDER
-    staging = Path(directory) / f".{BATCHES_FOLDER}.part"
     archive_sha256 = sha256_of(archive)
     if _is_extracted(folder, archive_sha256):
         return folder
-    shutil.rmtree(staging, ignore_errors=True)  # what an interrupted run left
-    staging.mkdir(parents=True)
-    for name, content in tqdm(read_members(archive), total=len(MEMBERS), desc="extract"):
-        (staging / name).write_bytes(content)
-    sums = {name: sha256_of(staging / name) for name in sorted(MEMBERS)}
-    record = {"archive_sha256": archive_sha256, "sha256": sums}
-    write_text(staging / "extracted.json", json.dumps(record, indent=2))
-    shutil.rmtree(folder, ignore_errors=True)
-    staging.rename(folder)
+    with locked(directory):
+        if not _is_extracted(folder, archive_sha256):
+            _extract(archive, folder, archive_sha256)
     return folder
 
 
@@ -254,7 +249,7 @@ class ConvertDataToImages:
         if is_done and looks_written(paths, self.batch_data):
             return
         self.create_images_folder()
-        with FileLock(self.images_directory / ".lock"):
+        with locked(self.images_directory):
             remove_leftovers(names_file)
             known = _known_lines(names_file)  # again, as it was another's turn meanwhile
             listed = _listed(lines, known, names_file)
@@ -301,17 +296,35 @@ def _copy_archive(source, destination, sha256):
         raise FileNotFoundError(f"{source}: no archive there; give a path or an http(s) URL")
     check_archive(source, sha256)
     if not (destination.is_file() and sha256_of(destination) == sha256_of(source)):
-        with atomic_path(destination) as temporary:
-            shutil.copyfile(source, temporary)
+        with locked(destination.parent):
+            remove_leftovers(destination)
+            with atomic_path(destination) as temporary:
+                shutil.copyfile(source, temporary)
     return destination
 
 
 def _is_valid(archive, sha256):
     try:
         check_archive(archive, sha256)
-    except ValueError:
+    except (FileNotFoundError, IsADirectoryError, ValueError):
         return False
     return True
+
+
+def _extract(archive, folder, archive_sha256):
+    staging = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
+    staging.mkdir()
+    try:
+        for name, content in tqdm(read_members(archive), total=len(MEMBERS), desc="extract"):
+            (staging / name).write_bytes(content)
+        sums = {name: sha256_of(staging / name) for name in sorted(MEMBERS)}
+        record = {"archive_sha256": archive_sha256, "sha256": sums}
+        write_text(staging / "extracted.json", json.dumps(record, indent=2))
+        shutil.rmtree(folder, ignore_errors=True)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)  # room on a full disk
 
 
 def _is_extracted(folder, archive_sha256):

@@ -6,14 +6,21 @@ Nothing appears under the final name before its size and content have been check
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures import TimeoutError as FuturesTimeoutError
+from contextlib import suppress
+from urllib.parse import urljoin
 
 import requests
 from tqdm import tqdm
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 TIMEOUT = (10, 30)  # seconds: to connect, and for each read; a slow source may take hours in all
 ATTEMPTS = 4  # per source
 PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
+LONGEST_PAUSE = 60.0  # seconds, where a source asks for more
 CHUNK = 1 << 18  # bytes
+# What no further attempt mends: a bad certificate, a loop, and (ValueError) a URL that is none.
+FINAL = (requests.exceptions.SSLError, requests.TooManyRedirects, ValueError)
 
 
 class SourceError(Exception):
@@ -44,14 +51,10 @@ def fetch(urls, destination, check, *, size=None):
     answers = []
     for url in urls:
         try:
-            _download(url, part, size)
-            check(part)
+            _download_checked(url, part, check, size)
             part.replace(destination)
             return
-        except (requests.RequestException, SourceError) as error:
-            answers.append(f"{url}: {error}")
-        except ValueError as error:
-            part.unlink(missing_ok=True)
+        except (requests.RequestException, SourceError, ValueError) as error:
             answers.append(f"{url}: {error}")
     raise ConnectionError(
         "no source gave the archive:\n  " + "\n  ".join(answers) + "\nDownload it by hand, "
@@ -79,15 +82,37 @@ def _answers(url, timeout):
         return False
 
 
+def _download_checked(url, part, check, size):
+    """Download to `part` and check it; wrong content is deleted and asked for once more."""
+    for last in (False, True):  # a part file of something else may be to blame the first time
+        _download(url, part, size)
+        try:
+            return check(part)
+        except ValueError:
+            part.unlink()
+            if last:
+                raise
+
+
 def _download(url, part, size):
     for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
             return _stream(url, part, size)
-        except requests.RequestException:
+        except FINAL:
+            raise
+        except requests.RequestException as error:
             if attempt == ATTEMPTS - 1:
                 raise
+            time.sleep(_pause(attempt, error.response))
+
+
+def _pause(attempt, response):
+    """Return the seconds that the source asks for, or longer ones with each attempt."""
+    asked = None
+    if response is not None:
+        with suppress(InvalidHeader):
+            asked = Retry().get_retry_after(response.raw)
+    return PAUSE * 2**attempt if asked is None else min(asked, LONGEST_PAUSE)
 
 
 def _stream(url, part, size):
@@ -101,7 +126,8 @@ def _stream(url, part, size):
     headers = {"Accept-Encoding": "identity"}  # the archive's own bytes, not a re-compression
     if start:
         headers["Range"] = f"bytes={start}-"
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+    options = {"stream": True, "timeout": TIMEOUT, "hooks": {"response": _stay_secure}}
+    with requests.get(url, headers=headers, **options) as response:
         _refuse(response, part)
         resumed = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         start = start if response.status_code == 206 and resumed else 0
@@ -116,6 +142,13 @@ def _stream(url, part, size):
                 bar.update(len(chunk))
     if total and part.stat().st_size != total:
         raise requests.ConnectionError(f"ended at {part.stat().st_size:,} of {total:,} bytes")
+
+
+def _stay_secure(response, **_):
+    """Raise SourceError before a redirect from https to anything else is followed."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    if response.url.startswith("https:") and not target.startswith("https:"):
+        raise SourceError(f"redirects to {target}, which is not https")
 
 
 def _refuse(response, part):

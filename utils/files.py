@@ -6,6 +6,8 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 
 @contextmanager
 def atomic_path(path):
@@ -33,6 +35,17 @@ def remove_leftovers(path):
     path = Path(path)
     for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
         left.unlink()
+
+
+@contextmanager
+def locked(directory):
+    """Let one process at a time work in `directory` (path-like), which is created if missing.
+
+    Others wait. An empty file ``.lock`` stays there; the lock itself ends with its process.
+    """
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    with FileLock(Path(directory) / ".lock"):
+        yield
 
 
 def write_text(path, text):
