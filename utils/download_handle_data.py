@@ -20,7 +20,7 @@ from tqdm import tqdm
 from utils.archive import BATCHES_FOLDER, MEMBERS, check_archive, read_members
 from utils.fetch import any_source_answers, fetch
 from utils.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
-from utils.names_file import list_names
+from utils.names_file import are_listed, known_lines
 from utils.pictures import looks_written, write_pictures
 from utils.read_batches import read_batch, read_label_names
 
@@ -245,14 +245,14 @@ class ConvertDataToImages:
         lines = [f"{name} {label}" for name, label in zip(names, labels, strict=True)]
         paths = picture_paths(names, labels, images_directory=self.images_directory)
         names_file = Path(names_paths)
-        is_done = not verify and _listed(lines, _known_lines(names_file), names_file)
+        is_done = not verify and are_listed(lines, known_lines(names_file), names_file)
         if is_done and looks_written(paths, self.batch_data):
             return
         self.create_images_folder()
         with locked(self.images_directory):
             remove_leftovers(names_file)
-            known = _known_lines(names_file)  # again, as it was another's turn meanwhile
-            listed = _listed(lines, known, names_file)
+            known = known_lines(names_file)  # again, as it was another's turn meanwhile
+            listed = are_listed(lines, known, names_file)
             write_pictures(paths, self.batch_data, scratch=self.images_directory / ".part")
             if not listed:
                 write_text(names_file, "\n".join(known + lines) + ("" if end_file else "\n"))
@@ -335,27 +335,3 @@ def _is_extracted(folder, archive_sha256):
     except (OSError, ValueError):
         return False
     return record == {"archive_sha256": archive_sha256, "sha256": sums}
-
-
-def _known_lines(names_file):
-    """Return the lines of the names file as the next batch's follow them, [] if there is none."""
-    if not names_file.exists():
-        return []
-    return [f"{name} {label}" for _, name, label in list_names(names_file)]
-
-
-def _listed(lines, known, names_file):
-    """Tell whether the names file has all of `lines`; ValueError if it has only some of them."""
-    stems = set(map(_stem, known))
-    shared = [line for line in lines if _stem(line) in stems]
-    if shared and not set(lines) <= set(known):
-        raise ValueError(
-            f"{names_file}: {len(shared)} names of this batch, {shared[0]!r} among them, are "
-            "listed there already by another batch; use another names file or delete this one"
-        )
-    return bool(shared)
-
-
-def _stem(line):
-    """Return the file name of `line` as a file system sees it that makes no case of letters."""
-    return line.rpartition(" ")[0].lower().removesuffix(".png")

@@ -9,22 +9,6 @@ from utils.files import write_text
 NO_PLAIN_NAME = re.compile(r".*[/\\\x00-\x1f\x7f-\x9f].*|\.|\.\.", re.DOTALL)
 
 
-def list_names(path):
-    """Read a names file as `read_names_file` does; one without a line gives an empty list."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such names file; convert the batches first")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file in UTF-8: {error}") from error
-    return [
-        (number, *_parse_line(path, number, line))
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
-
-
 def read_names_file(path):
     """Read and check a names file.
 
@@ -45,7 +29,7 @@ def read_names_file(path):
     ValueError
         If a line is wrong, naming file and line, or there is none.
     """
-    lines = list_names(path)
+    lines = _list_names(path)
     if not lines:
         raise ValueError(f"{path}: the names file is empty; convert the batches first")
     return lines
@@ -76,6 +60,48 @@ def split_names_file(path, train_path, validation_path, *, validation_size=5000,
     parts = train_test_split(lines, test_size=validation_size, random_state=seed, stratify=labels)
     for part, place in zip(parts, (train_path, validation_path), strict=True):
         write_text(place, "\n".join(part))
+
+
+def known_lines(path):
+    """Return the lines of the names file at `path`, a list of str; [] if there is no file."""
+    path = Path(path)
+    return [f"{name} {label}" for _, name, label in _list_names(path)] if path.exists() else []
+
+
+def are_listed(lines, known, path):
+    """Tell whether the `known` lines of the names file at `path` have all of a batch's `lines`.
+
+    ValueError if they have only some, or others for the same files.
+    """
+    stems = set(map(_stem, known))
+    shared = [line for line in lines if _stem(line) in stems]
+    if shared and not set(lines) <= set(known):
+        raise ValueError(
+            f"{path}: {len(shared)} names of this batch, {shared[0]!r} among them, are "
+            "listed there already by another batch; use another names file or delete this one"
+        )
+    return bool(shared)
+
+
+def _list_names(path):
+    """Read a names file as `read_names_file` does; one without a line gives an empty list."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such names file; convert the batches first")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file in UTF-8: {error}") from error
+    return [
+        (number, *_parse_line(path, number, line))
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip()
+    ]
+
+
+def _stem(line):
+    """Return the file name of `line` as a file system sees it that makes no case of letters."""
+    return line.rpartition(" ")[0].lower().removesuffix(".png")
 
 
 def _parse_line(path, number, line):
