@@ -157,6 +157,17 @@ def test_the_seed_decides_the_split(split):
     assert set(split(validation_size=50, seed=2)[1]) != set(one[1])
 
 
+def test_5000_pictures_and_seed_0_are_the_default(tmp_path, names_file):
+    path = names_file("\n".join(f"a picture {i}.png {i % CLASSES}" for i in range(6000)))
+    parts = [tmp_path / f"{number}.txt" for number in range(4)]
+    split_names_file(path, *parts[:2])
+    split_names_file(path, *parts[2:], validation_size=5000, seed=0)
+    assert parts[1].read_bytes() == parts[3].read_bytes()
+    assert Counter(label for _, _, label in read_names_file(parts[1])) == dict.fromkeys(
+        range(CLASSES), 500
+    )
+
+
 def test_parts_are_names_files(split, tmp_path):
     train, _ = split(validation_size=50)
     lines = read_names_file(tmp_path / "train.txt")
