@@ -6,7 +6,7 @@ BIN := .venv/bin
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: run full test fuzz lint app benchmarks readme clean help
+.PHONY: run full test fuzz lint audit coverage app benchmarks readme clean help
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -26,6 +26,15 @@ fuzz: .venv/ready  ## Try 100,000 inputs on the readers of batches and names fil
 lint: .venv/ready  ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+audit: .venv/ready  ## Look for known vulnerabilities of the installed packages; offline it only says so
+	@mkdir -p build
+	@$(BIN)/pip-audit --local --progress-spinner off > build/audit.txt 2>&1 \
+		|| ! grep -q '^Found [0-9]* known' build/audit.txt; status=$$?; cat build/audit.txt; exit $$status
+
+coverage: .venv/ready  ## Run the tests and show which lines they don't reach; less than 95 % fails
+	$(BIN)/coverage run --source=utils,app -m pytest
+	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
 
 app: .venv/ready  ## Serve the page on 127.0.0.1
 	$(BIN)/python app.py

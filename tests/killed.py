@@ -14,16 +14,21 @@ from pathlib import Path
 OPERATIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"}
 
 
-def run_script(script, *arguments, **environment):
-    """Run Python code that imports from the repository and from here; return what it prints."""
+def environment():
+    """Return the variables with which a process imports from the repository and from here."""
     here = Path(__file__).parent
-    paths = os.pathsep.join([str(here.parent), str(here)])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])}
+
+
+def run_script(script, *arguments):
+    """Run Python code that imports from the repository and from here; return what it prints."""
     run = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": paths, **environment},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert run.returncode == 0, run.stderr
     return run.stdout
