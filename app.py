@@ -1,73 +1,197 @@
 """The web page: a picture in, the percentages of the ten classes out.
 
-Start it with ``make app``, or ``python app.py``; it serves on 127.0.0.1.
+Start it with ``make app``, or ``python app.py``; it serves on 127.0.0.1, or where the environment
+variables ``GRADIO_SERVER_NAME`` and ``GRADIO_SERVER_PORT`` say.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # 1.4 times as fast where it is off
 
 import gradio as gr
-import keras
 
+import page_parts
+from utils import download_handle_data
+from utils.classifier import classify, load_classifier
 from utils.download_handle_data import CLASS_NAMES, ROOT
-from utils.load_patchs import load_images_patch
+from utils.load_patchs import handle_images_path_and_labels, load_paths_labels
+from utils.picture_input import MAX_BYTES
 
-MODEL_PATH = ROOT / "models" / "model_1.keras"
+MODELS, RESULTS, EXAMPLES = ROOT / "models", ROOT / "results", ROOT / "images" / "examples"
+FIRST_MODEL = "model_1"
+KEPT_SECONDS = 3600  # an upload's life
+QUEUE = 128  # waiting requests; more are told that the queue is full
+AT_ONCE = 2  # pictures classified at the same time
+MANY = 100  # pictures in one go
+INVITATION = "Choose a picture: upload, paste or take one."
 
 
-def classify(picture_path, model):
-    """Classify one picture.
+def load_classifiers(directory):
+    """Load all models of a folder.
 
     Parameters
     ----------
-    picture_path : path-like
-        As in `utils.load_patchs.load_images_patch`; resized to the model's input.
-    model : keras.Model
+    directory : path-like
+        Must hold ``model_1.keras``.
 
     Returns
     -------
-    dict of str to float
-        Class name to probability, 0 to 1, in label order.
+    dict of str to utils.classifier.Classifier
+        By name, Model 1 first.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If Model 1 is missing, or a file is no model that fits; names the file.
     """
-    images = load_images_patch([picture_path], image_shape=model.input_shape[1:3])
-    probabilities = model(images, training=False)[0]
-    return {name: float(share) for name, share in zip(CLASS_NAMES, probabilities, strict=True)}
+    others = {path.stem for path in Path(directory).glob("*.keras")} - {FIRST_MODEL}
+    names = [FIRST_MODEL, *sorted(others)]
+    return {name: load_classifier(Path(directory) / f"{name}.keras") for name in names}
 
 
-def build_page(model):
-    """Return the page (gradio.Blocks) that classifies with `model` (keras.Model)."""
+def build_page(classifiers):
+    """Return the page (gradio.Blocks) that classifies with `classifiers` (by name)."""
+    names = list(classifiers)
 
-    def predict(picture_path):
+    def show(picture_path, model):
         if picture_path is None:
-            raise gr.Error("Choose a picture first.", print_exception=False)
-        return classify(picture_path, model)
+            return page_parts.sentence(INVITATION), None, ""
+        try:
+            answer = classify(picture_path, classifiers[model])
+        except ValueError as problem:
+            return page_parts.sentence(str(problem)), None, ""
+        return page_parts.label(answer), page_parts.chart(answer), page_parts.seen(answer)
 
-    with gr.Blocks(title="CIFAR-10") as page:
-        gr.Markdown(
-            f"# What is in the picture?\nThe model knows ten things only: {', '.join(CLASS_NAMES)}."
+    def show_several(paths, model):
+        if not paths:
+            return page_parts.sentence("Choose some pictures.")
+        if len(paths) > MANY:
+            return page_parts.sentence(f"Choose at most {MANY} pictures at once.")
+        answers = [_answer_or_sentence(path, classifiers[model]) for path in paths]
+        return page_parts.table([Path(path).name for path in paths], answers)
+
+    def predict(picture, model=names[0]):
+        if picture is None:
+            raise gr.Error(INVITATION, print_exception=False)
+        answer = _answer_or_sentence(picture, classifiers[model])
+        if isinstance(answer, str):
+            raise gr.Error(answer, print_exception=False)
+        percentages = {name: 100 * share for name, share in answer.shares.items()}
+        return {"label": answer.label, "percentages": percentages, "trusted": answer.trusted}
+
+    limits = {"concurrency_limit": AT_ONCE, "concurrency_id": "models"}
+    with gr.Blocks(title="CIFAR-10", delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS)) as page:
+        gr.Markdown(f"# What is in the picture?\n{_about(names[0])}")
+        model = gr.Dropdown(names, value=names[0], label="Model")
+        with gr.Tab("One picture"), gr.Row():
+            with gr.Column():
+                picture = only_uploads(gr.Image(label="Picture", height=320, elem_id="picture"))
+                gr.ClearButton([picture], value="Clear")
+                gr.Examples(example_pictures(), picture, label="Examples")
+            with gr.Column():
+                label = gr.HTML(page_parts.sentence(INVITATION), elem_id="answer")
+                chart = gr.Plot(label="Percentages", show_label=False, elem_id="chart")
+                seen = gr.HTML(elem_id="seen")
+        with gr.Tab("Several pictures"):
+            several = only_uploads(
+                gr.File(file_count="multiple", label=f"Up to {MANY} pictures", elem_id="several")
+            )
+            table = gr.HTML(page_parts.sentence("Choose some pictures."), elem_id="several_answer")
+        gr.on(
+            [picture.change, model.change],
+            show,
+            [picture, model],
+            [label, chart, seen],
+            api_visibility="private",
+            **limits,
         )
-        with gr.Row():
-            picture = gr.Image(type="filepath", format="png", label="Picture", height=320)
-            label = gr.Label(label="Prediction", num_top_classes=len(CLASS_NAMES))
-        gr.Button("Classify", variant="primary").click(
-            predict, picture, label, api_name="predict", concurrency_limit=2
+        gr.on(
+            [several.change, model.change],
+            show_several,
+            [several, model],
+            table,
+            api_visibility="private",
+            **limits,
         )
-    return page
+        gr.Button(visible=False).click(
+            predict, [picture, model], gr.JSON(visible=False), api_name="predict", **limits
+        )
+    return page.queue(max_size=QUEUE)
 
 
-def load_model(path):
-    """Load the model (keras.Model) at `path`; FileNotFoundError or ValueError if it can't be."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no model there; train one with 'make run'")
-    return keras.models.load_model(path, compile=False)
+def launch(page, **options):
+    """Serve the page; `options` are those of gradio.Blocks.launch."""
+    return page.launch(
+        share=False,
+        max_file_size=MAX_BYTES,
+        css=page_parts.CSS,
+        head=page_parts.HEAD,
+        **options,
+    )
+
+
+def only_uploads(component):
+    """Make an input of files hand on its uploads unread, and fetch nothing from a URL.
+
+    Gradio's own reading of a picture ends in a pop-up where the file is damaged, and it would
+    download what a client names by its URL.
+    """
+    keep = component.async_move_resource_to_block_cache
+
+    async def move(path):
+        if "://" in str(path):
+            raise gr.Error("Upload the picture itself, not its address.", print_exception=False)
+        return await keep(path)
+
+    def preprocess(payload):
+        if payload is None:
+            return None
+        files = getattr(payload, "root", payload)
+        return [file.path for file in files] if isinstance(files, list) else files.path
+
+    component.async_move_resource_to_block_cache = move
+    component.preprocess = preprocess
+    return component
+
+
+def example_pictures():
+    """Return paths (list of str): the shipped examples, then a real test picture of each class."""
+    shipped = sorted(map(str, EXAMPLES.glob("*.png")))
+    names_file = download_handle_data.DATA_DIRECTORY / "test_names.txt"
+    if not names_file.is_file():
+        return shipped
+    first = {label: (name, label) for name, label in reversed(load_paths_labels(names_file))}
+    paths, _ = handle_images_path_and_labels([first[label] for label in sorted(first)])
+    return shipped + [path for path in paths if Path(path).is_file()]
+
+
+def _answer_or_sentence(path, classifier):
+    try:
+        return classify(path, classifier)
+    except ValueError as problem:
+        return str(problem)
+
+
+def _about(name):
+    """Say what the model is, with the test accuracy of its newest record."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
+    own = [record for record in records if record.get("model") == name]
+    newest = max(own, key=lambda record: record["finished"], default=None)
+    accuracy = f" It is right on {newest['test_accuracy']:.1%} of the test pictures." if own else ""
+    return (
+        f"A neural network ({name}), trained on the 32x32 pictures of CIFAR-10.{accuracy} "
+        f"It only knows ten classes: {', '.join(CLASS_NAMES)}."
+    )
 
 
 if __name__ == "__main__":
     try:
-        page_model = load_model(MODEL_PATH)
+        loaded = load_classifiers(MODELS)
     except (FileNotFoundError, ValueError) as problem:
         sys.exit(str(problem))
-    build_page(page_model).queue(max_size=64).launch(max_file_size="5mb")
+    launch(build_page(loaded))

@@ -115,6 +115,22 @@ def load_images_patch(paths, *, image_shape=None):
                 raise ValueError(
                     f"{path}: size {image.shape[:2]}, the first has {image_shape}; pass image_shape"
                 )
+    return images_to_patch(images, image_shape)
+
+
+def images_to_patch(images, image_shape):
+    """Bring decoded pictures to one size and to the range that models take.
+
+    Parameters
+    ----------
+    images : sequence of N arrays of uint8, shape (any height, any width, 3), 0 to 255
+    image_shape : tuple of int
+        Height and width.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, height, width, 3), 0 to 1
+    """
     sides = _sides(image_shape)
     return _to_float(tf.stack([_resize(image, sides) for image in images])).numpy()
 

@@ -1,0 +1,148 @@
+"""What the page shows, made of answers: the label, the chart, what the model sees, the table.
+
+Enters: `utils.classifier.Answer`. Leaves: HTML as str, a Plotly figure, and rows of text.
+"""
+
+import base64
+import csv
+import html
+import io
+from urllib.parse import quote
+
+import plotly.graph_objects as go
+from PIL import Image
+
+from utils.download_handle_data import CLASS_NAMES
+from utils.picture_input import BETTER, MAX_BYTES
+
+HEADER = ("file", "class", "percent", "note", *CLASS_NAMES)
+BAR, PREDICTED, DOUBTED = "#9db4c8", "#e4572e", "#8d8d8d"
+CSS = """
+.answer {text-align: center; min-height: 6.5em}
+.answer b {display: block; font-size: 2.6rem; line-height: 1.2; color: #e4572e}
+.answer b.doubted {font-size: 1.7rem; color: inherit}
+.seen {display: flex; gap: 1rem; align-items: end; justify-content: center; flex-wrap: wrap}
+.seen img {image-rendering: pixelated; margin: 0}
+.several {overflow-x: auto; text-align: left}
+.several tr:first-child {font-weight: bold}
+"""
+# Gradio's own refusals of an upload come as a pop-up titled "Error": this speaks before it does.
+HEAD = f"""<script>
+function refuse(event) {{
+  const files = (event.dataTransfer ?? event.clipboardData ?? event.target).files ?? [];
+  const several = Boolean(event.target.closest?.("#several"));
+  let reason = "";
+  for (const file of files) {{
+    if (file.size > {MAX_BYTES})
+      reason = "This file has more than {MAX_BYTES // 2**20} MB; make it smaller first.";
+    else if (!several && !file.type.startsWith("image/"))
+      reason = "This file is not a picture that can be read; {BETTER}";
+  }}
+  if (!reason) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  if (event.type === "change") event.target.value = "";
+  const place = several ? "#several_answer .answer" : "#answer .answer";
+  document.querySelector(place).textContent = reason;
+}}
+for (const type of ["change", "drop", "paste"]) window.addEventListener(type, refuse, true);
+</script>"""
+
+
+def sentence(text):
+    """Return HTML (str) that shows one plain sentence in the place of an answer."""
+    return f'<div class="answer" aria-live="polite">{html.escape(text)}</div>'
+
+
+def label(answer):
+    """Return HTML (str) with the predicted class in large letters and its percentage."""
+    share = f"{answer.shares[answer.label]:.1%}".replace("%", " %")
+    if answer.trusted:
+        return f'<div class="answer" aria-live="polite"><b>{answer.label}</b>{share}</div>'
+    return (
+        '<div class="answer" aria-live="polite"><b class="doubted">Probably none of the ten</b>'
+        f"What comes nearest is {answer.label} ({share}), but don't trust it.</div>"
+    )
+
+
+def chart(answer):
+    """Return a bar chart (plotly Figure) of the ten percentages, the predicted bar highlighted."""
+    names, percentages = list(answer.shares), [100 * share for share in answer.shares.values()]
+    highlight = PREDICTED if answer.trusted else DOUBTED
+    bars = go.Bar(
+        x=percentages,
+        y=names,
+        orientation="h",
+        marker_color=[highlight if name == answer.label else BAR for name in names],
+        text=[f"{value:.1f} %" for value in percentages],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
+    )
+    return go.Figure(
+        bars,
+        {
+            "height": 380,
+            "margin": {"l": 90, "r": 10, "t": 10, "b": 40},
+            "xaxis": {
+                "title": {"text": "percent"},
+                "range": [0, 118],  # room for the number beside a full bar
+                "tickvals": [0, 25, 50, 75, 100],
+            },
+            "yaxis": {"autorange": "reversed", "tickmode": "linear"},
+            "paper_bgcolor": "white",
+            "plot_bgcolor": "white",
+            "font": {"size": 14},
+        },
+    )
+
+
+def seen(answer):
+    """Return HTML (str) with the picture that the model was given, as it is and enlarged."""
+    file = io.BytesIO()
+    Image.fromarray(answer.seen).save(file, "PNG")
+    source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    height, width = answer.seen.shape[:2]
+    return (
+        '<div class="seen">'
+        f'<img src="{source}" width="{width}" height="{height}" alt="in its size">'
+        f'<img src="{source}" width="160" height="160" alt="enlarged"></div>'
+        f'<p style="text-align: center">What the model sees: {width}x{height} pixels</p>'
+    )
+
+
+def table(names, answers):
+    """Show what became of several pictures, and offer it as CSV.
+
+    Parameters
+    ----------
+    names : list of str
+        File names.
+    answers : list of Answer or str
+        A sentence where a file holds no picture.
+
+    Returns
+    -------
+    str
+        HTML: a table, and a link that downloads a CSV file with all percentages.
+    """
+    records = [[name, *_record(answer)] for name, answer in zip(names, answers, strict=True)]
+    shown = [[*HEADER[:4]], *([f"{cell}" for cell in record[:4]] for record in records)]
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>" for cells in shown
+    )
+    text = io.StringIO()
+    csv.writer(text).writerows([HEADER, *records])
+    link = f"data:text/csv;charset=utf-8,{quote(text.getvalue())}"
+    return (
+        f'<div class="several answer"><table>{rows}</table>'
+        f'<a download="predictions.csv" href="{link}">Download as CSV</a></div>'
+    )
+
+
+def _record(answer):
+    if isinstance(answer, str):
+        return ["", "", answer, *[""] * len(CLASS_NAMES)]
+    percentages = [f"{100 * share:.2f}" for share in answer.shares.values()]
+    note = "" if answer.trusted else "probably none of the ten"
+    return [answer.label, f"{100 * answer.shares[answer.label]:.2f}", note, *percentages]

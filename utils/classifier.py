@@ -1,0 +1,177 @@
+"""A saved model in, fast answers about pictures out, and whether to trust them.
+
+Enters: a ``.keras`` file, with a record of its threshold beside it; pixels float32 in [0, 1].
+Leaves: probabilities of the ten classes, and an energy score: the logarithm of the summed
+exponentials of what the last layer hands to its softmax (Liu et al., "Energy-based
+Out-of-distribution Detection", 2020). Low where the network finds nothing it knows.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from utils.download_handle_data import CLASS_NAMES
+from utils.files import sha256_of
+from utils.load_patchs import images_to_patch
+from utils.picture_input import load_square
+
+BATCH = 128  # pictures a call
+
+
+class Classifier(NamedTuple):
+    """A loaded and warmed model.
+
+    Attributes
+    ----------
+    name : str
+        The file's name without suffix.
+    image_shape : tuple of int
+        Height and width of its input.
+    run : callable
+        Pixels float32 of shape (N, height, width, 3), 0 to 1, to probabilities of shape (N, 10)
+        and energy scores of shape (N,), both float32 tensors.
+    threshold : float or None
+        Answers of a lower score are not to be trusted; None where nobody has chosen one.
+    """
+
+    name: str
+    image_shape: tuple
+    run: Callable
+    threshold: float | None
+
+
+class Answer(NamedTuple):
+    """What a model says of one picture.
+
+    Attributes
+    ----------
+    label : str
+        The most probable class.
+    shares : dict of str to float
+        Class name to probability, 0 to 1, in label order.
+    trusted : bool
+        False where it is probably none of the ten.
+    seen : ndarray of uint8, shape (height, width, 3), 0 to 255
+        The picture that the model was given.
+    """
+
+    label: str
+    shares: dict
+    trusted: bool
+    seen: np.ndarray
+
+
+def load_classifier(path):
+    """Load the model at `path` (path-like, ``.keras``), and run it once.
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, or no classifier of pictures into the ten classes with a softmax.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no model there; train one with 'make run'")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # whatever Keras, zipfile and h5py raise on a damaged file
+        raise ValueError(
+            f"{path}: not a Keras model or a damaged one ({type(error).__name__}); "
+            "restore it with git, or train one with 'make run'"
+        ) from error
+    run = _compile(path, model)
+    image_shape = model.input_shape[1:3]
+    for count in (1, BATCH):
+        run(np.zeros((count, *image_shape, 3), np.float32))
+    return Classifier(path.stem, image_shape, run, _threshold(path))
+
+
+def threshold_path(model_path):
+    """Return where the record of a model's threshold lies (pathlib.Path): beside the model."""
+    return Path(model_path).with_name(f"{Path(model_path).stem}_threshold.json")
+
+
+def classify(picture, classifier):
+    """Classify one picture.
+
+    Parameters
+    ----------
+    picture : path-like, or ndarray of uint8, shape (side, side, 3)
+        A file as `utils.picture_input.load_square` takes, or what it returns.
+    classifier : Classifier
+
+    Returns
+    -------
+    Answer
+
+    Raises
+    ------
+    ValueError
+        If the file holds no picture; the message is a sentence for who uploaded it.
+    """
+    square = picture if isinstance(picture, np.ndarray) else load_square(picture)
+    images = images_to_patch([square], classifier.image_shape)
+    probabilities, scores = (result.numpy()[0] for result in classifier.run(images))
+    shares = dict(zip(CLASS_NAMES, map(float, probabilities), strict=True))
+    return Answer(
+        CLASS_NAMES[int(probabilities.argmax())],
+        shares,
+        classifier.threshold is None or bool(scores >= classifier.threshold),
+        np.rint(images[0] * 255).astype(np.uint8),
+    )
+
+
+def run_in_batches(classifier, images):
+    """Run any number of pictures, a batch at a time.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    images : ndarray of float32, shape (N, height, width, 3), 0 to 1
+
+    Returns
+    -------
+    probabilities : ndarray of float32, shape (N, 10)
+    scores : ndarray of float32, shape (N,)
+    """
+    parts = [classifier.run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+    probabilities, scores = zip(*parts, strict=True)
+    return np.concatenate(probabilities), np.concatenate(scores)
+
+
+def _compile(path, model):
+    shape, head = model.input_shape, model.layers[-1]
+    softmax = isinstance(head, keras.layers.Dense) and head.activation is keras.activations.softmax
+    if len(shape) != 4 or shape[3] != 3 or not softmax or head.units != len(CLASS_NAMES):
+        raise ValueError(
+            f"{path}: input {shape}, last layer {head.name}; expected a network from (N, height, "
+            f"width, 3) pixels to a softmax of {len(CLASS_NAMES)} classes"
+        )
+    body = keras.Model(model.inputs[0], head.input)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]), tf.float32)])
+    def run(images):
+        logits = tf.matmul(body(images, training=False), head.kernel) + head.bias
+        return tf.nn.softmax(logits), tf.reduce_logsumexp(logits, axis=1)
+
+    return run
+
+
+def _threshold(path):
+    """Return the threshold that was chosen for exactly this file, None if none was."""
+    record = threshold_path(path)
+    if not record.is_file():
+        return None
+    content = json.loads(record.read_text(encoding="utf-8"))
+    return content["threshold"] if content["model_sha256"] == sha256_of(path) else None
