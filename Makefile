@@ -6,10 +6,11 @@ BIN := .venv/bin
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: run full test fuzz lint audit coverage app benchmarks readme clean help
+.PHONY: run full test fuzz lint audit coverage app threshold screenshots export space deploy-space
+.PHONY: benchmarks readme clean help
 
 help:  ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
 
 run: .venv/ready  ## Run both notebooks in the quick profile
 	$(BIN)/python run_notebooks.py quick
@@ -39,8 +40,23 @@ coverage: .venv/ready  ## Run the tests and show which lines they don't reach; l
 app: .venv/ready  ## Serve the page on 127.0.0.1
 	$(BIN)/python app.py
 
+threshold: .venv/ready  ## Choose what the page calls none of the ten; after a run
+	$(BIN)/python -m tools.choose_threshold
+
+screenshots: .venv/ready  ## Take the README's pictures of the page; needs Chromium
+	$(BIN)/python -m tools.take_screenshots
+
+export: .venv/ready  ## Write Model 1 as ONNX and LiteRT to build/export
+	$(BIN)/python -m tools.export_model
+
+space: .venv/ready  ## Put together a Hugging Face Space in build/space
+	$(BIN)/python -m tools.make_space
+
+deploy-space: .venv/ready  ## Upload it: make deploy-space SPACE=owner/name, with HF_TOKEN set
+	$(BIN)/python -m tools.make_space $(or $(SPACE),$(error SPACE is not set: make deploy-space SPACE=owner/name))
+
 benchmarks: .venv/ready  ## Compare speed with peers, as ratios; after a run, on idle cores
-	for name in convert read predict train; do PYTHONPATH=. $(BIN)/python benchmarks/$$name.py || exit; done
+	for name in convert read predict train page; do PYTHONPATH=. $(BIN)/python benchmarks/$$name.py || exit; done
 
 readme: .venv/ready  ## Put the table of results into the README
 	$(BIN)/python update_readme.py

@@ -24,7 +24,7 @@ from utils.picture_input import MAX_BYTES
 
 MODELS, RESULTS, EXAMPLES = ROOT / "models", ROOT / "results", ROOT / "images" / "examples"
 FIRST_MODEL = "model_1"
-KEPT_SECONDS = 3600  # an upload's life
+KEPT_SECONDS, SWEEP_SECONDS = 3600, 600  # an upload's life; how often old ones are deleted
 QUEUE = 128  # waiting requests; more are told that the queue is full
 AT_ONCE = 2  # pictures classified at the same time
 MANY = 100  # pictures in one go
@@ -85,9 +85,10 @@ def build_page(classifiers):
         return {"label": answer.label, "percentages": percentages, "trusted": answer.trusted}
 
     limits = {"concurrency_limit": AT_ONCE, "concurrency_id": "models"}
-    with gr.Blocks(title="CIFAR-10", delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS)) as page:
+    with gr.Blocks(title="CIFAR-10", delete_cache=(SWEEP_SECONDS, KEPT_SECONDS)) as page:
         gr.Markdown(f"# What is in the picture?\n{_about(names[0])}")
         model = gr.Dropdown(names, value=names[0], label="Model")
+        gr.HTML(page_parts.NOTICE, elem_id="notice")
         with gr.Tab("One picture"), gr.Row():
             with gr.Column():
                 picture = only_uploads(gr.Image(label="Picture", height=320, elem_id="picture"))

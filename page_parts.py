@@ -23,6 +23,8 @@ CSS = """
 .answer b.doubted {font-size: 1.7rem; color: inherit}
 .seen {display: flex; gap: 1rem; align-items: end; justify-content: center; flex-wrap: wrap}
 .seen img {image-rendering: pixelated; margin: 0}
+#notice p:empty {display: none}
+#notice p {font-weight: bold; text-align: center}
 .several {overflow-x: auto; text-align: left}
 .several tr:first-child {font-weight: bold}
 """
@@ -30,7 +32,8 @@ CSS = """
 HEAD = f"""<script>
 function refuse(event) {{
   const files = (event.dataTransfer ?? event.clipboardData ?? event.target).files ?? [];
-  const several = Boolean(event.target.closest?.("#several"));
+  if (files.length === 0) return;
+  const several = event.target.closest?.("#several");
   let reason = "";
   for (const file of files) {{
     if (file.size > {MAX_BYTES})
@@ -38,15 +41,17 @@ function refuse(event) {{
     else if (!several && !file.type.startsWith("image/"))
       reason = "This file is not a picture that can be read; {BETTER}";
   }}
+  document.querySelector("#notice p").textContent = reason;
   if (!reason) return;
   event.preventDefault();
   event.stopImmediatePropagation();
   if (event.type === "change") event.target.value = "";
-  const place = several ? "#several_answer .answer" : "#answer .answer";
-  document.querySelector(place).textContent = reason;
 }}
 for (const type of ["change", "drop", "paste"]) window.addEventListener(type, refuse, true);
 </script>"""
+
+
+NOTICE = '<p role="alert"></p>'  # where the script in `HEAD` says why it refused a file
 
 
 def sentence(text):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tools.page_server import serve
 from utils import download_handle_data, fetch
 from utils.archive import TEST_BATCH, TRAIN_BATCHES
 from utils.download_handle_data import ConvertDataToImages, extract_cifar10_data
@@ -180,3 +181,10 @@ def refused_url():
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}/file"
+
+
+@pytest.fixture(scope="session")
+def page():
+    """URL and process of the page with the shipped models."""
+    with serve() as (url, process):
+        yield SimpleNamespace(url=url, process=process)

@@ -1,36 +1,55 @@
+"""The page as a program that calls its API sees it, and how it starts."""
+
+import json
+import os
+import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from gradio_client import Client, handle_file
 from PIL import Image
 
 import app
+from tools.page_server import serve
+from utils.classifier import classify, load_classifier
 from utils.download_handle_data import CLASS_NAMES, ROOT
-from utils.load_patchs import read_image_labels
-from utils.model_training_testing import model_1
+
+# One answer in half a second, a queue of three, uploads that live for a second.
+SLOW_PAGE = """
+import time
+import numpy as np
+import app
+from utils.classifier import Classifier
+
+class Result:
+    def __init__(self, value): self.value = value
+    def numpy(self): return self.value
+
+def run(images):
+    time.sleep(0.5)
+    return Result(np.full((len(images), 10), 0.1)), Result(np.zeros(len(images)))
+
+app.QUEUE, app.AT_ONCE, app.KEPT_SECONDS, app.SWEEP_SECONDS = 3, 1, 1, 1
+app.launch(app.build_page({"model_1": Classifier("model_1", (32, 32), run, None)}))
+"""
 
 
 @pytest.fixture(scope="module")
-def model():
-    return model_1()
+def client(page):
+    client = Client(page.url, verbose=False)
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="module")
-def client(model, tmp_path_factory):
-    """A client of the page, which is served by a process of its own."""
-    path = tmp_path_factory.mktemp("model") / "model.keras"
-    model.save(path)
-    program = f"import app; app.build_page(app.load_model({str(path)!r})).launch()"
-    with subprocess.Popen(
-        [sys.executable, "-u", "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as server:
-        url = next(line.split()[-1] for line in server.stdout if "http://127.0.0.1" in line)
-        client = Client(url, verbose=False)
-        yield client
-        client.close()
-        server.terminate()
+def classifier():
+    return load_classifier(app.MODELS / "model_1.keras")
 
 
 @pytest.fixture
@@ -38,48 +57,131 @@ def picture(converted):
     return next(converted.images_directory.glob("cat/*.png"))
 
 
-def test_classify_gives_the_same_as_the_pipeline(model, converted):
-    patch = read_image_labels(
-        converted.test_names, 20, (32, 32), images_directory=converted.images_directory
+def ask(client, picture):
+    return client.predict(handle_file(picture), api_name="/predict")
+
+
+def test_the_api_gives_label_and_percentages_by_name(client, classifier, picture):
+    found = ask(client, picture)
+    expected = classify(picture, classifier)
+    assert found["label"] == expected.label
+    assert list(found["percentages"]) == list(CLASS_NAMES)
+    assert found["trusted"] is expected.trusted
+    for name, percentage in found["percentages"].items():
+        assert percentage / 100 == pytest.approx(expected.shares[name], abs=1e-6)
+
+
+def test_the_snippet_of_the_readme_runs(page):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    snippets = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    snippet = next(snippet for snippet in snippets if "gradio_client" in snippet)
+    code = snippet.replace("http://127.0.0.1:7860", page.url)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    images, _ = next(iter(patch))
-    name = converted.test_names.read_text().split()[0]
-    path = next(converted.images_directory.glob(f"*/{name}"))
-    shares = app.classify(path, model)
-    assert list(shares) == list(CLASS_NAMES)
-    np.testing.assert_allclose(list(shares.values()), model(images)[0], atol=1e-6)
+    assert run.returncode == 0, run.stderr
+    assert "deer" in run.stdout
 
 
-def test_a_picture_of_another_size_is_resized(model, tmp_path):
-    Image.new("RGB", (64, 48), "red").save(tmp_path / "large.png")
-    Image.new("RGB", (32, 32), "red").save(tmp_path / "small.png")
-    large, small = (app.classify(tmp_path / f"{size}.png", model) for size in ("large", "small"))
-    assert large == pytest.approx(small, abs=1e-5)
-
-
-def test_the_page_answers_with_all_ten_classes(client, model, picture):
-    answer = client.predict(handle_file(picture), api_name="/predict")
-    shares = {entry["label"]: entry["confidence"] for entry in answer["confidences"]}
-    assert shares == pytest.approx(app.classify(picture, model), abs=1e-6)
-    assert answer["label"] == max(shares, key=shares.get)
-
-
-def test_the_page_asks_for_a_picture_and_works_on(client, picture):
+def test_a_bad_picture_is_refused_in_words_and_the_page_works_on(client, picture, tmp_path):
+    (tmp_path / "text.png").write_text("some text")
+    with pytest.raises(Exception, match="This file is not a picture that can be read"):
+        ask(client, tmp_path / "text.png")
     with pytest.raises(Exception, match="Choose a picture"):
         client.predict(None, api_name="/predict")
-    assert client.predict(handle_file(picture), api_name="/predict")["label"] in CLASS_NAMES
+    assert ask(client, picture)["label"] in CLASS_NAMES
 
 
-def test_a_missing_model_is_named_with_the_remedy(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.keras: no model there; train one"):
-        app.load_model(tmp_path / "none.keras")
-
-
-def test_a_foreign_model_file_stops_the_start(tmp_path):
-    (tmp_path / "bad.keras").write_text("not a model")
-    program = f"import app, sys; app.load_model({str(tmp_path / 'bad.keras')!r})"
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False, text=True
+def test_more_than_five_megabytes_are_not_taken(page, tmp_path):
+    answer = requests.post(
+        f"{page.url}/gradio_api/upload", files={"files": bytes(app.MAX_BYTES + 1)}, timeout=20
     )
-    assert run.returncode != 0
-    assert "bad.keras" in run.stderr
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", str(ROOT / "app.py"), "http://127.0.0.1:9/a.png", "file:///etc/passwd"]
+)
+def test_only_uploads_can_be_read(page, client, path):
+    assert requests.get(f"{page.url}/gradio_api/file={path}", timeout=20).status_code != 200
+    named = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    answer = requests.post(
+        f"{page.url}/gradio_api/call/predict", json={"data": [named, "model_1"]}, timeout=20
+    )
+    event = answer.json()["event_id"]
+    result = requests.get(f"{page.url}/gradio_api/call/predict/{event}", timeout=20).text
+    assert "event: error" in result
+    assert "root:" not in result
+
+
+def test_a_url_is_refused_and_not_fetched(client, server):
+    url = server.add("/picture.png", b"")
+    with pytest.raises(Exception, match="Upload the picture itself"):
+        client.predict({"path": url, "meta": {"_type": "gradio.FileData"}}, api_name="/predict")
+    assert not server.requests
+
+
+def resident_bytes(process):
+    pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_a_hundred_clients_at_once_get_the_answers_to_their_own_pictures(
+    page, classifier, tmp_path
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 1, 1, 3), np.uint8)
+    for number, colour in enumerate(pixels):
+        Image.fromarray(np.tile(colour, (32, 32, 1))).save(tmp_path / f"{number}.png")
+    before = resident_bytes(page.process)
+
+    def one(number):
+        api = f"{page.url}/gradio_api"
+        with open(tmp_path / f"{number}.png", "rb") as file:
+            (path,) = requests.post(f"{api}/upload", files={"files": file}, timeout=100).json()
+        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, "model_1"]
+        event = requests.post(f"{api}/call/predict", json={"data": data}, timeout=100).json()
+        result = requests.get(f"{api}/call/predict/{event['event_id']}", timeout=100).text
+        return json.loads(result.partition("event: complete\ndata: ")[2])[0]["percentages"]
+
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(one, range(100)))
+    for number, answer in enumerate(answers):
+        expected = classify(tmp_path / f"{number}.png", classifier).shares
+        assert answer == pytest.approx({k: 100 * v for k, v in expected.items()}, abs=1e-4)
+    assert resident_bytes(page.process) - before < 300 * 2**20
+
+
+def test_a_full_queue_says_so_and_uploads_are_deleted_in_time(picture, tmp_path):
+    with serve("-c", SLOW_PAGE, GRADIO_TEMP_DIR=str(tmp_path)) as (url, _):
+        client = Client(url, verbose=False)
+        jobs = [client.submit(handle_file(picture), api_name="/predict") for _ in range(12)]
+        outcomes = [job.exception(timeout=60) for job in jobs]
+        refused = [str(outcome) for outcome in outcomes if outcome]
+        assert len(refused) < 12
+        assert refused
+        assert all("queue" in reason.lower() for reason in refused), refused
+        deadline = time.monotonic() + 30
+        while list(tmp_path.rglob(picture.name)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not list(tmp_path.rglob(picture.name))
+        client.close()
+
+
+def test_uploads_live_for_an_hour():
+    assert (app.SWEEP_SECONDS, app.KEPT_SECONDS) == (600, 3600)
+
+
+def test_without_its_model_the_page_does_not_start(tmp_path):
+    for folder in ("utils", "results"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for name in ("app.py", "page_parts.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "model_1.keras").write_text("not a model")
+    run = subprocess.run(
+        [sys.executable, "app.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "model_1.keras: not a Keras model or a damaged one" in run.stderr
+    assert "Traceback" not in run.stderr

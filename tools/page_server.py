@@ -4,19 +4,18 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 from utils.download_handle_data import ROOT
 
 
 @contextmanager
-def serve(program="app.py", *, directory=ROOT, python=sys.executable, **environment):
-    """Run a program that launches a Gradio page; yield its URL, and end it after the block.
+def serve(*arguments, directory=ROOT, python=sys.executable, **environment):
+    """Run a program that launches a Gradio page; yield its URL and process, and end it then.
 
     Parameters
     ----------
-    program : str
-        A file, or code as for ``python -c``.
+    *arguments : str
+        Of Python; ``app.py`` by default.
     directory : path-like
         Where it runs.
     python : path-like
@@ -28,9 +27,8 @@ def serve(program="app.py", *, directory=ROOT, python=sys.executable, **environm
     RuntimeError
         If the program ends without serving; tells what it printed.
     """
-    code = [program] if Path(directory, program).is_file() else ["-c", program]
     with subprocess.Popen(
-        [python, "-u", *code],
+        [python, "-u", *(arguments or ["app.py"])],
         cwd=directory,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
@@ -41,7 +39,7 @@ def serve(program="app.py", *, directory=ROOT, python=sys.executable, **environm
             for line in process.stdout:
                 said.append(line)
                 if "http://127.0.0.1" in line:
-                    yield line.split()[-1]
+                    yield line.split()[-1], process
                     return
             raise RuntimeError(f"the page did not start: {''.join(said)}")
         finally:

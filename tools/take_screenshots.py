@@ -22,13 +22,17 @@ def find_chromium():
 
 
 @contextmanager
-def open_page(url, **options):
-    """Open `url` in a headless Chromium and yield the page; `options` are those of a context."""
+def open_page(url, *, ready="#answer .answer", **options):
+    """Open `url` in a headless Chromium and yield the page once the element `ready` is there.
+
+    `options` are those of a browser context: the viewport and the like.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         page = browser.new_context(**options).new_page()
         page.goto(url)
-        page.wait_for_selector("#answer .answer")
+        if ready:
+            page.wait_for_selector(ready)
         yield page
         browser.close()
 
@@ -47,7 +51,7 @@ def upload(page, path):
 if __name__ == "__main__":
     if find_chromium() is None:
         sys.exit("no Chromium here: apt-get install chromium")
-    with serve() as url, open_page(url, viewport=WIDE) as page:
+    with serve() as (url, _), open_page(url, viewport=WIDE) as page:
         page.screenshot(path=IMAGES / "1.png", full_page=True)
         for number, name in ((2, "1_deer"), (3, "2_automobile")):
             upload(page, IMAGES / "examples" / f"{name}.png")

@@ -7,11 +7,13 @@ Leaves: pixels uint8 of shape (side, side, 3), which `utils.load_patchs.images_t
 import os
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image, ImageOps
 
 MAX_BYTES = 5 * 2**20
 MAX_PIXELS = 25_000_000  # as floats, which resizing makes of them, 300 MB
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
+ORIENTATION = 0x0112  # EXIF
 BETTER = "choose a PNG, JPEG, GIF, BMP or WebP picture."
 # What people upload that is a picture, but none that can be read: how it starts, its name.
 FOREIGN = {b"ftypheic": "HEIC", b"ftypheix": "HEIC", b"ftypmif1": "HEIC", b"<svg": "SVG"}
@@ -40,7 +42,7 @@ def load_square(path):
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_pixels(*image.size)
-            return _square(_rgb(ImageOps.exif_transpose(image)))
+            return _square(_rgb(ImageOps.exif_transpose(_decode(path, image))))
     except _TooLarge:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -79,6 +81,15 @@ def _say_foreign(path):
         if sign in start:
             return f"{name} pictures can't be read here; {BETTER}"
     return f"This file is not a picture that can be read; {BETTER}"
+
+
+def _decode(path, image):
+    """Decode a common JPEG as `utils.load_patchs` does: decoders differ in the last bits."""
+    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+        return image
+    decoded = Image.fromarray(tf.io.decode_jpeg(tf.io.read_file(os.fspath(path)), 3).numpy())
+    decoded.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
+    return decoded
 
 
 def _rgb(image):

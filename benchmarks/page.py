@@ -1,0 +1,85 @@
+"""One picture and 10,000, by `model.predict`, our call, ONNX Runtime and LiteRT; and the page.
+
+Prints milliseconds, and each as a multiple of ONNX Runtime's: the median over rounds in which all
+take turns, since on a shared machine a single time says little.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import keras
+import numpy as np
+
+import page_parts
+from tools.export_model import export_model, litert_runner, onnx_runner
+from utils.classifier import BATCH, classify, load_classifier, run_in_batches
+from utils.download_handle_data import ROOT
+from utils.results import markdown_table, processor_name
+
+MODEL = ROOT / "models" / "model_1.keras"
+EXAMPLES = sorted((ROOT / "images" / "examples").glob("*.png"))
+
+
+def measure(ways, images, rounds):
+    """Time functions (dict by name) of `images` in turn; return name to seconds, a list each."""
+    times = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way(images)
+            if number:  # the first round warms up
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def print_table(title, times):
+    peer = times["ONNX Runtime"]
+    rows = []
+    for name, own in times.items():
+        ratio = statistics.median(a / b for a, b in zip(own, peer, strict=True))
+        rows.append([name, f"{1000 * statistics.median(own):.2f}", f"{ratio:.2f}"])
+    header = [title, "median, ms", "times ONNX Runtime's"]
+    print("\n" + markdown_table(header, rows), flush=True)
+
+
+def in_batches(run):
+    """Return a function that runs any number of images a batch at a time."""
+    return lambda images: [run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+
+
+def page_milliseconds(classifier, path, repeats=50):
+    """Return the median time of all that the page computes for the picture at `path`."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        answer = classify(path, classifier)
+        page_parts.label(answer), page_parts.chart(answer), page_parts.seen(answer)
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", "In the future `np", FutureWarning)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx, litert = map(str, export_model(MODEL, folder))
+        runners = {"ONNX Runtime": onnx_runner(onnx), "LiteRT": litert_runner(litert)}
+    model, classifier = keras.models.load_model(MODEL, compile=False), load_classifier(MODEL)
+    images = np.random.default_rng(0).random((10_000, 32, 32, 3), np.float32)
+
+    def keras_predict(images):
+        model.predict(images, batch_size=BATCH, verbose=0)
+
+    ours = {"our call": lambda images: run_in_batches(classifier, images)}
+    ways = {"model.predict": keras_predict} | ours
+    print(f"{processor_name()}, {os.cpu_count()} cores")
+    print_table("one picture", measure(ways | runners, images[:1], 50))
+    batched = {name: in_batches(run) for name, run in runners.items()}
+    print_table("10,000 pictures", measure(ways | batched, images, 5))
+    for path in EXAMPLES:
+        print(f"the page's own compute, {path.name}: {page_milliseconds(classifier, path):.1f} ms")

@@ -1,0 +1,129 @@
+"""The page as a person sees it, in a headless Chromium."""
+
+import csv
+import io
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_picture_input import png_of_size
+
+from tools.take_screenshots import find_chromium, open_page, upload
+from utils.download_handle_data import CLASS_NAMES, ROOT
+
+EXAMPLES = ROOT / "images" / "examples"
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
+
+pytestmark = pytest.mark.skipif(
+    find_chromium() is None, reason="no Chromium here: apt-get install chromium"
+)
+
+
+@pytest.fixture
+def browser_page(page):
+    with open_page(page.url, viewport={"width": 1100, "height": 900}) as opened:
+        yield opened
+
+
+def choose_file(opened, path, place="picture"):
+    opened.set_input_files(f"#{place} input[type=file]", path)
+
+
+def clear(opened):
+    opened.get_by_role("button", name="Clear", exact=True).click()
+    opened.wait_for_selector("text=Choose a picture: upload")
+
+
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["wide", "phone"])
+def test_a_picture_gets_its_label_its_chart_and_what_the_model_sees(page, options):
+    with open_page(page.url, **options) as opened:
+        upload(opened, EXAMPLES / "1_deer.png")
+        assert opened.inner_text("#answer").split()[0] == "deer"
+        names = opened.eval_on_selector_all(
+            "#chart .ytick text", "texts => texts.map(t => t.textContent.trim())"
+        )
+        assert sorted(names) == list(CLASS_NAMES)
+        left_edges = opened.eval_on_selector_all(
+            "#chart .ytick text", "texts => texts.map(t => t.getBoundingClientRect().left)"
+        )
+        frame = opened.locator("#chart").bounding_box()
+        assert min(left_edges) >= frame["x"]
+        colours = opened.eval_on_selector_all(
+            "#chart .bars .point path", "bars => bars.map(b => getComputedStyle(b).fill)"
+        )
+        assert len(colours) == 10
+        assert [colours.count(colour) for colour in set(colours)] in ([1, 9], [9, 1])
+        sizes = opened.eval_on_selector_all(
+            "#seen img", "images => images.map(i => [i.naturalWidth, i.clientWidth])"
+        )
+        assert sizes == [[32, 32], [32, 160]]
+        width = opened.evaluate("document.documentElement.scrollWidth")
+        assert width <= opened.viewport_size["width"]
+
+
+def test_nothing_is_asked_of_the_internet_that_the_page_needs(page):
+    """With every other host out of reach the page works all the same."""
+    with open_page("about:blank", ready=None) as opened:
+        opened.route(
+            "**/*",
+            lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort(),
+        )
+        opened.goto(page.url)
+        opened.wait_for_selector("#answer .answer")
+        upload(opened, EXAMPLES / "2_automobile.png")
+        assert opened.inner_text("#answer").split()[0] == "automobile"
+
+
+def test_bad_files_get_one_friendly_sentence_and_the_page_works_on(browser_page, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole.png")
+    content = (tmp_path / "whole.png").read_bytes()
+    bad = {
+        "text.png": (b"some text", "not a picture"),
+        "empty.png": (b"", "empty"),
+        "cut.png": (content[: len(content) // 2], "damaged or cut off"),
+        "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "SVG"),
+        "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "picture"),
+        "huge.png": (png_of_size(10_000, 10_000), "megapixels"),
+        "heavy.png": (content + bytes(5 * 2**20), "more than 5 MB"),
+        "notes.txt": (b"some text", "not a picture"),
+    }
+    for name, (content, said) in bad.items():
+        (tmp_path / name).write_bytes(content)
+        choose_file(browser_page, tmp_path / name)
+        browser_page.wait_for_function(
+            "said => (document.querySelector('#answer').innerText"
+            " + document.querySelector('#notice').innerText).includes(said)",
+            arg=said,
+        )
+        text = browser_page.inner_text("body")
+        assert "Error" not in text, name
+        assert "Traceback" not in text, name
+        if browser_page.locator("#picture input[type=file]").count() == 0:
+            clear(browser_page)
+    upload(browser_page, EXAMPLES / "1_deer.png")
+    assert browser_page.inner_text("#notice").strip() == ""
+    clear(browser_page)
+    assert browser_page.locator("#chart .bars").count() == 0
+
+
+def test_an_example_is_a_click_away(browser_page):
+    browser_page.locator(".gallery-item").nth(1).click()
+    browser_page.wait_for_selector("#answer b")
+    assert browser_page.inner_text("#answer b") == "automobile"
+
+
+def test_several_pictures_become_a_table_and_a_csv(browser_page, tmp_path):
+    (tmp_path / "text.png").write_bytes(b"some text")
+    browser_page.get_by_role("tab", name="Several pictures").click()
+    chosen = [EXAMPLES / "1_deer.png", tmp_path / "text.png", EXAMPLES / "2_automobile.png"]
+    choose_file(browser_page, chosen, "several")
+    link = browser_page.wait_for_selector("#several_answer a").get_attribute("href")
+    rows = list(csv.DictReader(io.StringIO(unquote(link.partition(",")[2]))))
+    assert [row["file"] for row in rows] == [path.name for path in chosen]
+    assert [row["class"] for row in rows] == ["deer", "", "automobile"]
+    assert "not a picture" in rows[1]["note"]
+    assert sum(float(rows[0][name]) for name in CLASS_NAMES) == pytest.approx(100, abs=0.1)
+    shown = browser_page.inner_text("#several_answer")
+    assert all(path.name in shown for path in chosen)

@@ -1,0 +1,112 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from utils.classifier import classify, load_classifier, run_in_batches, threshold_path
+from utils.download_handle_data import CLASS_NAMES, ROOT
+from utils.files import sha256_of
+from utils.load_patchs import load_images_patch, read_image_labels
+from utils.model_training_testing import model_1, model_3
+
+SHIPPED = sorted((ROOT / "models").glob("*.keras"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return model_1()
+
+
+@pytest.fixture(scope="module")
+def model_path(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model_1.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def classifier(model_path):
+    return load_classifier(model_path)
+
+
+def test_the_page_and_the_notebooks_get_the_same_from_the_same_files(model, classifier, converted):
+    names = converted.test_names.read_text().splitlines()
+    dataset = read_image_labels(
+        converted.test_names, 20, (32, 32), images_directory=converted.images_directory
+    )
+    images, _ = next(iter(dataset))
+    expected = model(images, training=False).numpy()
+    for line, probabilities in zip(names, expected, strict=True):
+        path = next(converted.images_directory.glob(f"*/{line.split()[0]}"))
+        answer = classify(path, classifier)
+        assert list(answer.shares) == list(CLASS_NAMES)
+        np.testing.assert_allclose(list(answer.shares.values()), probabilities, atol=1e-6)
+        assert answer.label == CLASS_NAMES[probabilities.argmax()]
+        np.testing.assert_array_equal(
+            answer.seen, np.rint(load_images_patch([path])[0] * 255).astype(np.uint8)
+        )
+
+
+def test_batches_of_any_length_give_what_the_model_gives(model, classifier):
+    images = np.random.default_rng(0).random((300, 32, 32, 3), np.float32)
+    probabilities, scores = run_in_batches(classifier, images)
+    np.testing.assert_allclose(probabilities, model(images, training=False), atol=1e-6)
+    head = model.layers[-1]
+    hidden = images
+    for layer in model.layers[:-1]:
+        hidden = layer(hidden, training=False)
+    logits = hidden.numpy() @ head.kernel.numpy() + head.bias.numpy()
+    np.testing.assert_allclose(scores, np.log(np.exp(logits).sum(axis=1)), atol=1e-4)
+
+
+def test_a_model_on_a_backbone_loads_too(tmp_path):
+    model_3((32, 32, 3), weights=None).save(tmp_path / "model_3.keras")
+    classifier = load_classifier(tmp_path / "model_3.keras")
+    probabilities, _ = run_in_batches(classifier, np.zeros((1, 32, 32, 3), np.float32))
+    assert probabilities.shape == (1, 10)
+
+
+def test_a_threshold_counts_for_the_very_file_it_was_chosen_for(model_path, converted):
+    picture = next(converted.images_directory.glob("*/*.png"))
+    record = threshold_path(model_path)
+    for digest, threshold, trusted in (
+        (sha256_of(model_path), 1e9, False),
+        (sha256_of(model_path), -1e9, True),
+        ("0" * 64, 1e9, True),
+    ):
+        record.write_text(json.dumps({"model_sha256": digest, "threshold": threshold}))
+        assert classify(picture, load_classifier(model_path)).trusted is trusted
+    record.unlink()
+    assert classify(picture, load_classifier(model_path)).trusted
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_model_has_a_threshold_of_its_own(path):
+    classifier = load_classifier(path)
+    assert classifier.threshold is not None, "run 'make threshold' and commit what it writes"
+
+
+def test_a_missing_model_is_named_with_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.keras: no model there; train one"):
+        load_classifier(tmp_path / "none.keras")
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.999])
+def test_a_truncated_model_is_named(model_path, tmp_path, share):
+    content = model_path.read_bytes()
+    (tmp_path / "cut.keras").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ValueError, match=r"cut\.keras: not a Keras model or a damaged one"):
+        load_classifier(tmp_path / "cut.keras")
+
+
+@pytest.mark.parametrize(
+    ("shape", "units", "activation"),
+    [((32, 32, 1), 10, "softmax"), ((32, 32, 3), 9, "softmax"), ((32, 32, 3), 10, "linear")],
+)
+def test_a_model_of_something_else_is_refused(tmp_path, shape, units, activation):
+    inputs = keras.Input(shape)
+    outputs = keras.layers.Dense(units, activation)(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, outputs).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match=r"other\.keras: input .* expected a network"):
+        load_classifier(tmp_path / "other.keras")
