@@ -20,7 +20,7 @@ from tools.page_server import serve
 from utils.classifier import classify, load_classifier
 from utils.download_handle_data import CLASS_NAMES, ROOT
 
-# One answer in half a second, a queue of three, uploads that live for a second.
+# One answer in half a second, a queue of three, uploads that live for eight seconds.
 SLOW_PAGE = """
 import time
 import numpy as np
@@ -35,7 +35,7 @@ def run(images):
     time.sleep(0.5)
     return Result(np.full((len(images), 10), 0.1)), Result(np.zeros(len(images)))
 
-app.QUEUE, app.AT_ONCE, app.KEPT_SECONDS, app.SWEEP_SECONDS = 3, 1, 1, 1
+app.QUEUE, app.AT_ONCE, app.KEPT_SECONDS, app.SWEEP_SECONDS = 3, 1, 8, 1
 app.launch(app.build_page({"model_1": Classifier("model_1", (32, 32), run, None)}))
 """
 

@@ -108,6 +108,11 @@ def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path, name, content, 
     assert str(caught.value).count(".") == 1
 
 
+def test_of_a_picture_that_was_deleted_the_page_asks_for_another_upload(tmp_path):
+    with pytest.raises(ValueError, match="no longer here; upload it again"):
+        load_square(tmp_path / "deleted.png")
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp"])
 def test_a_cut_off_picture_is_refused(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"

@@ -61,6 +61,8 @@ class _TooLarge(ValueError):
 
 
 def _check_size(path):
+    if not os.path.exists(path):
+        raise ValueError("This picture is no longer here; upload it again.")
     size = os.path.getsize(path)
     if size == 0:
         raise ValueError(f"This file is empty; {BETTER}")
