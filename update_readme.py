@@ -9,7 +9,7 @@ from utils.results import markdown_table
 ROOT = Path(__file__).resolve().parent
 START, END = "<!-- results -->\n", "<!-- /results -->\n"
 # What this repository sets out from: Model 1 as its first author published it, one run.
-BASELINE = ["Model 1, published baseline", "85.67 %", "0.8557", "", "", ""]
+BASELINE = ["Model 1, published baseline", "85.67 %", "0.8557", "", "", "", ""]
 
 
 def results_table(records):
@@ -19,6 +19,7 @@ def results_table(records):
             f"{record['model']}, {record['profile']} profile",
             f"**{record['test_accuracy']:.2%}**".replace("%", " %"),
             f"{record['test_macro_f1']:.4f}",
+            f"{record['test_accuracy_averaged']:.2%}".replace("%", " %"),
             f"{record['settings']['final_epochs']} epochs, "
             f"{record['minutes_of_final_training']:.0f} minutes",
             f"{record['runs']}, seed {record['seed']}",
@@ -26,7 +27,8 @@ def results_table(records):
         ]
         for record in sorted(records, key=lambda record: -record["test_accuracy"])
     ]
-    header = ["model", "test accuracy", "macro-F1", "final training", "runs", "hardware"]
+    header = ["model", "test accuracy", "macro-F1"]
+    header += ["averaged over six views", "final training", "runs", "hardware"]
     return markdown_table(header, [BASELINE, *rows])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.augment import augment_patches, mirror_and_shift
+from utils.augment import augment_patches, mirror_and_shift, views_to_average
 
 VARIANTS = 50  # 0 to 24 as they are, 25 to 49 mirrored
 
@@ -107,3 +107,12 @@ def test_the_seed_decides_the_sequence_of_passes(patches):
     )
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
+
+
+def test_views_to_average_are_small_shifts_and_their_mirrors():
+    images = draw_images(3)
+    views = views_to_average(tf.constant(images))
+    centre, step = 12, 6  # numbers of variants: no shift, and one row and one column further
+    shifts = [centre - step, centre, centre + step]
+    expected = shifts + [shift + VARIANTS // 2 for shift in shifts]
+    assert [set(which_variants(images, view.numpy())) for view in views] == [{n} for n in expected]

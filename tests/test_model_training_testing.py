@@ -352,7 +352,7 @@ def test_the_final_model_is_the_best_on_validation_data(constants, order):
     )
     assert any(best is model for model in models)
     assert best.name == "one"
-    assert set(history.history) == {"accuracy", "loss", "val_accuracy", "val_loss"}
+    assert set(history.history) == {"accuracy", "loss", "val_accuracy", "val_loss", "seconds"}
     assert history.history["accuracy"] == pytest.approx([0.2, 0.2])
     assert history.history["val_accuracy"] == pytest.approx([0.7, 0.7])
 
@@ -563,6 +563,20 @@ def test_predictions_are_in_order_and_scored_over_the_whole_dataset(patch):
     classes = np.union1d(predictions, labels)
     assert len(classes) > 1
     assert macro_f1 == pytest.approx(f1_by_hand(labels, predictions, classes))
+
+
+def test_test_time_augmentation_averages_six_views():
+    model, images = small_model(), small_images(13)
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    views = [padded[:, i : i + 2, i : i + 2] for i in range(3)]
+    views += [view[:, :, ::-1] for view in views]
+    model.set_weights([weight * 9 for weight in model.get_weights()])
+    expected = np.argmax(np.mean([model(view) for view in views], axis=0), axis=1)
+    assert (expected != np.argmax(model(images), axis=1)).any()
+    data = dataset_of(images, expected)
+    accuracy, _, predictions, _ = predict(model, data, test_time_augmentation=True)
+    np.testing.assert_array_equal(predictions, expected)
+    assert accuracy == 1
 
 
 def test_classes_that_neither_occur_nor_are_predicted_do_not_count():

@@ -38,6 +38,24 @@ def mirror_and_shift(images, max_shift, seed):
     return tf.gather(images, columns, axis=2, batch_dims=1)
 
 
+def views_to_average(images):
+    """Return six views of images: as they are and mirrored, each also shifted by a pixel.
+
+    Parameters
+    ----------
+    images : tensor, shape (N, height, width, C), any dtype and range; sides of at least 2
+
+    Returns
+    -------
+    list of 6 tensors like `images`
+        Shifted towards either corner on the main diagonal, edges reflected.
+    """
+    height, width = images.shape[1:3]
+    padded = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
+    shifted = [padded[:, i : i + height, i : i + width] for i in range(3)]
+    return [*shifted, *(view[:, :, ::-1] for view in shifted)]
+
+
 def _shifted(count, length, max_shift, seed):
     """Return, for each of `count` images, the source index of every row (or column)."""
     limits = {"minval": -max_shift, "maxval": max_shift + 1, "dtype": tf.int32}

@@ -4,17 +4,17 @@ Enters: datasets of (images float32 in [0, 1] of shape (patch, 32, 32, 3), integ
 Leaves: trained Keras models of standard layers, which take pixels in [0, 1], and their scores.
 """
 
-import math
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 from sklearn.metrics import accuracy_score, f1_score
 
+from utils.augment import views_to_average
 from utils.checks import positive_integer
-from utils.fast_training import training_twin
+from utils.training import train_model
 
 BN_MOMENTUM = 0.9  # Keras's 0.99 needs some hundred steps before it tells the truth
 
@@ -154,6 +154,7 @@ def train_and_evaluate_models(
     nesterov=False,
     weight_decay=None,
     label_smoothing=0.0,
+    checkpoint_directory=None,
     verbose="auto",
 ):
     """Train models one after the other with SGD, and compare them on validation data.
@@ -180,6 +181,10 @@ def train_and_evaluate_models(
         Decoupled: in each step a kernel loses this share of itself, times the learning rate.
     label_smoothing : float, 0 to 1
         Share of the target that is spread over all classes.
+    checkpoint_directory : path-like, optional
+        Keep ``<model name>.npz`` there after each epoch. The same call after an interruption goes
+        on from the last finished epoch, and ends at the same weights if the data is seeded and
+        nothing else reads it. Delete the folder to start over.
     verbose : "auto", 0, 1 or 2
         As in ``keras.Model.fit``.
 
@@ -193,7 +198,8 @@ def train_and_evaluate_models(
     Raises
     ------
     ValueError
-        If there is no model, no data or no epoch, or two models share a name.
+        If there is no model, no data or no epoch, two models share a name, or a checkpoint is
+        damaged or of other settings.
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
@@ -203,26 +209,22 @@ def train_and_evaluate_models(
     images, _ = _first_patch("train", train_dataset)
     if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
         train_dataset = train_dataset.rebatch(batch_size)
-    train_dataset, validation_dataset = map(_counted, (train_dataset, validation_dataset))
     histories = {}
     for model in models_list:
-        twin = training_twin(model)
         optimizer = keras.optimizers.SGD(
             l_r, momentum=mome, nesterov=nesterov, weight_decay=weight_decay
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        twin.compile(optimizer, _loss(label_smoothing), metrics=["accuracy"])
-        histories[model.name] = twin.fit(
+        histories[model.name] = train_model(
+            model,
             train_dataset,
-            epochs=epochs,
-            validation_data=validation_dataset,
-            callbacks=[keras.callbacks.TerminateOnNaN()],
+            validation_dataset,
+            epochs,
+            optimizer,
+            _loss(label_smoothing),
+            checkpoint=checkpoint_directory and Path(checkpoint_directory) / f"{model.name}.npz",
             verbose=verbose,
-            shuffle=False,  # that is the dataset's business
         )
-        _check_loss(model.name, histories[model.name].history["loss"])
-        if twin is not model:
-            model.set_weights(twin.get_weights())
     scores = {name: run.history["val_accuracy"][-1] for name, run in histories.items()}
     if not final_model:
         return scores
@@ -230,7 +232,7 @@ def train_and_evaluate_models(
     return best, histories[best.name]
 
 
-def predict(prediction_model, test_dataset):
+def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
     """Predict a dataset patch by patch, and score the predictions.
 
     Parameters
@@ -238,6 +240,8 @@ def predict(prediction_model, test_dataset):
     prediction_model : keras.Model
     test_dataset : tf.data.Dataset
         Of (images float32 in [0, 1], integer labels) patches.
+    test_time_augmentation : bool
+        Average the probabilities over `utils.augment.views_to_average` of each image.
 
     Returns
     -------
@@ -250,7 +254,8 @@ def predict(prediction_model, test_dataset):
     """
     predictions, labels = [], []
     for images, patch_labels in test_dataset:
-        probabilities = prediction_model.predict_on_batch(images)
+        views = views_to_average(images) if test_time_augmentation else [images]
+        probabilities = sum(map(prediction_model.predict_on_batch, views))
         predictions.append(np.argmax(probabilities, axis=1))
         labels.append(np.asarray(patch_labels))
     if not labels:
@@ -313,14 +318,6 @@ def _first_patch(name, dataset):
     return patch
 
 
-def _counted(dataset):
-    """Return a dataset that knows its length: Keras warns of others and counts a step too many."""
-    if dataset.cardinality() != tf.data.UNKNOWN_CARDINALITY:
-        return dataset
-    length = sum(1 for _ in dataset)
-    return dataset.apply(tf.data.experimental.assert_cardinality(length))
-
-
 def _loss(label_smoothing):
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing is {label_smoothing!r}, expected 0 or more, less than 1")
@@ -332,10 +329,3 @@ def _loss(label_smoothing):
         )
 
     return crossentropy if label_smoothing else "sparse_categorical_crossentropy"
-
-
-def _check_loss(name, losses):
-    if not math.isfinite(losses[-1]):
-        raise FloatingPointError(
-            f"{name}: the loss became {losses[-1]} in epoch {len(losses)}; lower l_r"
-        )

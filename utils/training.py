@@ -1,0 +1,151 @@
+"""One model and its data in, the trained model and its history out; resumable after any epoch.
+
+A checkpoint is one ``.npz`` file with every variable of model and optimizer (weights, momentum,
+steps done, states of random numbers), the history so far, and the settings that it belongs to.
+"""
+
+import json
+import math
+import time
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from utils.fast_training import training_twin
+from utils.files import atomic_path
+
+
+def train_model(
+    model, train_dataset, validation_dataset, epochs, optimizer, loss, *, checkpoint=None, verbose=1
+):
+    """Train a model in place.
+
+    Parameters
+    ----------
+    model : keras.Model
+    train_dataset, validation_dataset : tf.data.Dataset
+        Of (images, labels) patches. A resumed training skips the passes already seen; it ends at
+        the weights of an uninterrupted one if the dataset is seeded and nothing else reads it.
+    epochs : int
+    optimizer : keras.optimizers.Optimizer
+    loss : str or callable
+    checkpoint : path-like, optional
+        File to write after each epoch, and to go on from if it is there.
+    verbose : "auto", 0, 1 or 2
+        As in ``keras.Model.fit``.
+
+    Returns
+    -------
+    keras.callbacks.History
+        Of all epochs, those before a resumption too; ``seconds`` beside Keras's own metrics.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is damaged or belongs to other settings.
+    FloatingPointError
+        If the loss becomes NaN or infinite; the checkpoint of the epoch before stays.
+    """
+    train_dataset, validation_dataset = map(_counted, (train_dataset, validation_dataset))
+    steps = int(train_dataset.cardinality())
+    twin = training_twin(model)
+    twin.compile(optimizer, loss, metrics=["accuracy"])
+    optimizer.build(twin.trainable_variables)
+    settings = {"epochs": epochs, "steps": steps, **_settings_of(optimizer)}
+    history = keras.callbacks.History()
+    history.history = _load(checkpoint, twin, settings)
+    done = len(history.history.get("loss", ()))
+    if done < epochs:
+        twin.fit(
+            # One iterator over all epochs: skipping leads to where the last run stopped.
+            train_dataset.repeat(epochs).skip(done * steps),
+            epochs=epochs,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            validation_data=validation_dataset,
+            callbacks=[
+                keras.callbacks.TerminateOnNaN(),
+                _Keep(history.history, checkpoint, settings),
+            ],
+            verbose=verbose,
+            shuffle=False,  # that is the dataset's business
+        )
+    losses = history.history["loss"]
+    history.epoch = list(range(len(losses)))
+    if not math.isfinite(losses[-1]):
+        raise FloatingPointError(
+            f"{model.name}: the loss became {losses[-1]} in epoch {len(losses)}; lower l_r"
+        )
+    if twin is not model:
+        model.set_weights(twin.get_weights())
+    return history
+
+
+class _Keep(keras.callbacks.Callback):
+    """Add each epoch to the history, and write the checkpoint."""
+
+    def __init__(self, history, checkpoint, settings):
+        super().__init__()
+        self.history, self.checkpoint, self.settings = history, checkpoint, settings
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
+            self.history.setdefault(name, []).append(float(value))
+        if self.checkpoint is not None and math.isfinite(logs["loss"]):
+            _save(self.checkpoint, self.model, self.settings, self.history)
+
+
+def _save(path, model, settings, history):
+    values = {str(i): np.asarray(variable) for i, variable in enumerate(_state_of(model))}
+    texts = {"settings": json.dumps(settings), "history": json.dumps(history)}
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **values, **texts)
+
+
+def _load(path, model, settings):
+    """Set the model's state to that of a checkpoint; return the history so far."""
+    if path is None or not Path(path).exists():
+        return {}
+    state = _state_of(model)
+    try:
+        with open(path, "rb") as opened, np.load(opened) as file:
+            found, history = (json.loads(str(file[name])) for name in ("settings", "history"))
+            values = [file[str(i)] for i in range(len(file.files) - 2)]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: a damaged checkpoint; delete it to start over") from error
+    if found != settings:
+        others = {name: found.get(name) for name in settings if found.get(name) != settings[name]}
+        raise ValueError(
+            f"{path}: a checkpoint of other settings, made with {others}; delete it to start over"
+        )
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
+        raise ValueError(f"{path}: a checkpoint of another model; delete it to start over")
+    for variable, value in zip(state, values, strict=True):
+        variable.assign(value)
+    return history
+
+
+def _state_of(model):
+    """Return all variables that training changes; metrics start anew in each epoch."""
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    own = [variable for variable in model.variables if id(variable) not in metrics]
+    return own + model.optimizer.variables
+
+
+def _settings_of(optimizer):
+    config = json.loads(json.dumps(optimizer.get_config(), default=str))
+    return {name: value for name, value in config.items() if name != "name"}  # that is numbered
+
+
+def _counted(dataset):
+    """Return a dataset that knows its length: Keras warns of others and counts a step too many."""
+    if dataset.cardinality() != tf.data.UNKNOWN_CARDINALITY:
+        return dataset
+    length = sum(1 for _ in dataset)
+    return dataset.apply(tf.data.experimental.assert_cardinality(length))
