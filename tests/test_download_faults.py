@@ -24,6 +24,7 @@ from utils import fetch
 from utils.download_handle_data import download_data, extract_cifar10_data
 fetch.CHUNK, fetch.PAUSE = 20_000, 0
 tqdm.set_lock(threading.RLock())  # its usual one is shared with the children that are killed
+tqdm.monitor_interval = 0  # no thread, which forks would not take along
 source, kept, place = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 """
 

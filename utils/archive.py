@@ -16,7 +16,7 @@ TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_BATCH = "test_batch"
 MEMBERS = frozenset({"batches.meta", "readme.html", TEST_BATCH, *TRAIN_BATCHES})
 MEMBER_SIZE_CAP = 31_100_000  # bytes; a genuine batch has 31.04 million
-OVERHEAD_CAP = 1 << 20  # bytes of headers and padding; the genuine archive has 14 thousand
+OVERHEAD_CAP = 1 << 20  # bytes of headers and padding; a genuine archive has about 10 thousand
 CHUNK = 1 << 18  # bytes
 # What damage or malice in an archive raises, in Python's readers and in the checks here.
 UNREADABLE = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, RecursionError)
