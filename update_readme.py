@@ -1,4 +1,4 @@
-"""Put the table of all run records in ``results/`` into the README: ``make readme``."""
+"""Put the tables of run records and of the page's thresholds into the README: ``make readme``."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,6 @@ from utils.files import write_text
 from utils.results import markdown_table
 
 ROOT = Path(__file__).resolve().parent
-START, END = "<!-- results -->\n", "<!-- /results -->\n"
 # What this repository sets out from: Model 1 as its first author published it, one run.
 BASELINE = ["Model 1, published baseline", "85.67 %", "0.8557", "", "", "", ""]
 
@@ -32,9 +31,35 @@ def results_table(records):
     return markdown_table(header, [BASELINE, *rows])
 
 
+def thresholds_table(records):
+    """Return the Markdown table (str) of `records`, model name to record of its threshold."""
+    rows = []
+    for name, record in records.items():
+        test, others = record["test"], record["other_things"].values()
+        shares = [test["share_that_passes"], test["accuracy_of_those_that_pass"]]
+        shares += [other["share_refused"] for other in others]
+        rows.append([name, *(f"{share:.1%}".replace("%", " %") for share in shares)])
+    header = ["model", "test pictures answered", "of these right", "refused: photographs"]
+    return markdown_table([*header, "their parts", "small gray faces"], rows)
+
+
+def put_between(text, marker, table):
+    """Return `text` with `table` in the place of what stands between the comments of `marker`."""
+    start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->\n"
+    before, _, rest = text.partition(start)
+    return before + start + table + end + rest.partition(end)[2]
+
+
+def read_records(pattern):
+    """Return file name to content (dict of str to dict) of the JSON files of a glob pattern."""
+    return {path.name: json.loads(path.read_text()) for path in sorted(ROOT.glob(pattern))}
+
+
 if __name__ == "__main__":
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
-    _, _, after = rest.partition(END)
-    records = [json.loads(path.read_text()) for path in sorted((ROOT / "results").glob("*.json"))]
-    write_text(readme, before + START + results_table(records) + END + after)
+    text = readme.read_text(encoding="utf-8")
+    text = put_between(text, "results", results_table(read_records("results/*.json").values()))
+    suffix = "_threshold.json"
+    thresholds = read_records(f"models/*{suffix}")
+    thresholds = {name.removesuffix(suffix): record for name, record in thresholds.items()}
+    write_text(readme, put_between(text, "thresholds", thresholds_table(thresholds)))
