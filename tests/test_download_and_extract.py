@@ -217,6 +217,12 @@ def test_answer_that_is_no_archive_leaves_no_file(server, data_directory, answer
     assert files_below(data_directory) == {}
 
 
+@pytest.mark.parametrize("scheme", ["http:", "https:"])
+def test_url_where_nobody_listens_gives_the_manual_way(refused_url, scheme):
+    with pytest.raises(ConnectionError, match="Download it by hand"):
+        download_data(refused_url.replace("http:", scheme))
+
+
 @pytest.fixture
 def official(server, sample_archive, archive_bytes, monkeypatch):
     """The official URL, which with two copies of it is on the local server; gives the three."""
