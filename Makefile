@@ -19,7 +19,7 @@ full: .venv/ready  ## Run both notebooks in the full profile
 	$(BIN)/python run_notebooks.py full
 
 test: .venv/ready  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 fuzz: .venv/ready  ## Try 100,000 inputs on the readers of batches and names files
 	FUZZ_INPUTS=100000 TQDM_DISABLE=1 $(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-show-statistics
