@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.pictures import SHARE, encode_png, is_stored_png, looks_written, write_pictures
+from utils.pictures import SHARE, encode_png, looks_written, write_pictures
 
 OLD = 1_000_000_000  # seconds; a time of change that nothing written now can have
 
@@ -92,22 +92,6 @@ def test_checksums_and_end_of_the_file_are_right():
 
 def test_no_rows_are_no_pictures():
     assert encode_png(make_rows(0)) == []
-
-
-def test_a_stored_picture_is_known_and_any_damage_is_seen():
-    [png] = encode_png(make_rows(1))
-    assert is_stored_png(png)
-    for place in range(len(png)):
-        damaged = png[:place] + bytes([png[place] ^ 1]) + png[place + 1 :]
-        assert not is_stored_png(damaged)
-    assert not is_stored_png(png[:-1])
-    assert not is_stored_png(png + b"\0")
-
-
-def test_a_compressed_picture_is_not_a_stored_one():
-    file = io.BytesIO()
-    Image.fromarray(as_images(make_rows(1))[0]).save(file, "png")
-    assert not is_stored_png(file.getvalue())
 
 
 # ---- write_pictures

@@ -2,15 +2,9 @@
 
 Enters: a names file, one picture a line: ``<file name> <label index>``.
 Leaves: patches of ``(images float32 in [0, 1] of shape (patch, height, width, 3), labels int32)``.
-
-Pictures are loaded in groups, one call of the pipeline's function for each: handing single small
-pictures from thread to thread takes longer than reading them (`benchmarks/read.py`).
 """
 
 import os
-import struct
-import zlib
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -19,11 +13,9 @@ from utils.augment import augment_patches
 from utils.checks import positive_integer
 from utils.download_handle_data import picture_paths
 from utils.names_file import read_names_file
-from utils.pictures import HEAD, MAX_PIXELS, PIXELS_SIZE, ROW_SIZE, check_header, is_stored_png
+from utils.read_pictures import GROUP, load_group, load_picture, resize
 
-GROUP = 128  # pictures loaded in one call
 SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def load_paths_labels(path):
@@ -107,7 +99,7 @@ def load_images_patch(paths, *, image_shape=None):
     """
     if not len(paths):
         raise ValueError("no paths; pass at least one picture")
-    images = [_load_image(os.fspath(path)) for path in paths]
+    images = [load_picture(os.fspath(path)) for path in paths]
     if image_shape is None:
         image_shape = images[0].shape[:2]
         for path, image in zip(paths, images, strict=True):
@@ -132,7 +124,7 @@ def images_to_patch(images, image_shape):
     ndarray of float32, shape (N, height, width, 3), 0 to 1
     """
     sides = _sides(image_shape)
-    return _to_float(tf.stack([_resize(image, sides) for image in images])).numpy()
+    return _to_float(tf.stack([resize(image, sides) for image in images])).numpy()
 
 
 def read_image_labels(
@@ -195,7 +187,7 @@ def read_image_labels(
     if shuffle and cache is None:
         dataset = dataset.shuffle(len(paths), seed=seed)
     dataset = dataset.batch(GROUP).map(
-        lambda paths, labels: (_load_group(paths, (height, width)), labels),
+        lambda paths, labels: (load_group(paths, (height, width)), labels),
         num_parallel_calls=os.cpu_count(),
     )
     if cache is not None:
@@ -239,19 +231,6 @@ def _sides(image_shape):
     return positive_integer("image_shape", height), positive_integer("image_shape", width)
 
 
-def _load_image(path):
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path}: no such picture")
-    file = Path(path).read_bytes()
-    try:
-        check_header(file)
-        return _decode(file)
-    except (ValueError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(
-            f"{path}: not a picture, a damaged or too large one; convert it again: {error}"
-        ) from error
-
-
 def _check_pictures_exist(path, lines, pictures):
     present = set()
     folders = {picture.rpartition("/")[0] for picture in pictures}
@@ -262,83 +241,6 @@ def _check_pictures_exist(path, lines, pictures):
             raise FileNotFoundError(
                 f"{path}, line {number}: no picture at {picture}; convert again"
             )
-
-
-def _load_group(paths, image_shape):
-    """Load up to `GROUP` pictures as uint8 of shape (N, height, width, 3)."""
-    files = _read_files(paths)
-    images = tf.cond(
-        tf.numpy_function(_are_stored, [files], tf.bool, stateful=False),
-        lambda: _resize(_stored_pixels(files), image_shape),
-        lambda: _decode_files(paths, files, image_shape),
-    )
-    return tf.ensure_shape(images, (None, *image_shape, 3))
-
-
-def _read_files(paths):
-    """Read files, with a node of the graph for each: the step of a loop takes longer than one."""
-    count = tf.size(paths)
-    paths = tf.concat([paths, tf.repeat(paths[:1], GROUP - count)], axis=0)
-    paths = tf.unstack(tf.ensure_shape(paths, (GROUP,)))
-    return tf.stack([tf.io.read_file(path) for path in paths])[:count]
-
-
-def _are_stored(files):
-    return all(is_stored_png(file) for file in files)
-
-
-def _stored_pixels(files):
-    """Take the pixels out of files that `is_stored_png` is true of."""
-    rows = tf.io.decode_raw(files, tf.uint8)[:, len(HEAD) : len(HEAD) + PIXELS_SIZE]
-    pixels = tf.reshape(rows, (-1, 32, ROW_SIZE))[:, :, 1:]  # without the row's filter
-    return tf.reshape(pixels, (-1, 32, 32, 3))
-
-
-def _decode_files(paths, files, image_shape):
-    """Decode pictures of any kind and size."""
-    with tf.control_dependencies([tf.numpy_function(_check_files, [paths, files], tf.bool)]):
-        return tf.map_fn(
-            lambda file: _resize(_decode(file), image_shape),
-            tf.identity(files),
-            fn_output_signature=tf.TensorSpec((*image_shape, 3), tf.uint8),
-        )
-
-
-def _decode(file):
-    image = tf.io.decode_image(file, channels=3, expand_animations=False)
-    return tf.ensure_shape(image, (None, None, 3))
-
-
-def _check_files(paths, files):
-    """Raise ValueError naming the path of a damaged picture, which the decoder wouldn't name."""
-    for path, file in zip(paths, files, strict=True):
-        if not _is_whole_png(file):
-            _load_image(path.decode())
-    return True
-
-
-def _is_whole_png(file):
-    """Tell whether the bytes of a PNG agree with the checksums in it, and its size is usual."""
-    if not (file.startswith(PNG_START) and file.endswith(PNG_END)):
-        return False
-    width, height = struct.unpack(">2I", file[16:24])
-    if width * height > MAX_PIXELS:
-        return False
-    place = len(PNG_START)
-    while place < len(file):
-        end = place + 8 + int.from_bytes(file[place : place + 4])
-        if zlib.crc32(file[place + 4 : end]) != int.from_bytes(file[end : end + 4]):
-            return False
-        place = end + 4
-    return True
-
-
-def _resize(image, image_shape):
-    """Resize uint8 images; those of the right size stay as they are."""
-    if image.shape[-3:-1] == image_shape:
-        return image
-    resized = tf.image.resize(image, image_shape, antialias=True)
-    return tf.cast(tf.round(resized), tf.uint8)
 
 
 def _to_float(images):

@@ -57,11 +57,6 @@ def encode_png(data):
     return [_file_of(image.tobytes()) for image in rows]
 
 
-def is_stored_png(file):
-    """Tell whether `file` (bytes) is a picture as `encode_png` makes it, and undamaged."""
-    return len(file) == SIZE and file == _file_of(file[len(HEAD) : len(HEAD) + PIXELS_SIZE])
-
-
 def _file_of(pixels):
     checked = b"IDAT" + STORED + pixels + struct.pack(">I", zlib.adler32(pixels))
     return HEAD[: -len(STORED) - 4] + checked + struct.pack(">I", zlib.crc32(checked)) + END
