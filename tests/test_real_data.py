@@ -100,7 +100,8 @@ def test_pillow_decodes_a_sample_to_the_same_pixels(real):
 
 
 def test_there_are_six_thousand_pictures_of_each_class_and_nothing_else(real):
-    counts = {folder.name: len(os.listdir(folder)) for folder in real.images.iterdir()}
+    assert {path.name for path in real.images.iterdir()} == {*CLASS_NAMES, ".lock"}
+    counts = {name: len(os.listdir(real.images / name)) for name in CLASS_NAMES}
     assert counts == dict.fromkeys(CLASS_NAMES, 6000)
 
 
