@@ -3,7 +3,9 @@
 import operator
 import re
 
-RESERVED_NAME = re.compile(r"CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]", re.IGNORECASE)
+RESERVED_NAME = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³])\s*(?:\.|\Z)", re.IGNORECASE
+)
 
 
 def positive_integer(name, value):
@@ -19,4 +21,4 @@ def positive_integer(name, value):
 
 def is_reserved_name(name):
     """Tell whether Windows takes the file `name` (str) for a device: ``CON``, ``aux.png``."""
-    return RESERVED_NAME.fullmatch(name.partition(".")[0].rstrip()) is not None
+    return RESERVED_NAME.match(name) is not None

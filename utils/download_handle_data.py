@@ -20,7 +20,7 @@ from tqdm import tqdm
 from utils.archive import BATCHES_FOLDER, MEMBERS, check_archive, read_members
 from utils.fetch import any_source_answers, fetch
 from utils.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
-from utils.names_file import are_listed, known_lines
+from utils.names_file import are_listed, has_block, known_lines
 from utils.pictures import looks_written, write_pictures
 from utils.read_batches import read_batch, read_label_names
 
@@ -245,13 +245,13 @@ class ConvertDataToImages:
         lines = [f"{name} {label}" for name, label in zip(names, labels, strict=True)]
         paths = picture_paths(names, labels, images_directory=self.images_directory)
         names_file = Path(names_paths)
-        is_done = not verify and are_listed(lines, known_lines(names_file), names_file)
-        if is_done and looks_written(paths, self.batch_data):
+        is_listed = not verify and has_block(names_file, lines)
+        if is_listed and looks_written(paths, self.batch_data):
             return
         self.create_images_folder()
         with locked(self.images_directory):
             remove_leftovers(names_file)
-            known = known_lines(names_file)  # again, as it was another's turn meanwhile
+            known = known_lines(names_file)
             listed = are_listed(lines, known, names_file)
             write_pictures(paths, self.batch_data, scratch=self.images_directory / ".part")
             if not listed:

@@ -68,6 +68,16 @@ def known_lines(path):
     return [f"{name} {label}" for _, name, label in _list_names(path)] if path.exists() else []
 
 
+def has_block(path, lines):
+    """Tell whether the names file at `path` has `lines` (list of str) one after the other.
+
+    A quick look; `are_listed` also finds them scattered, and raises on what contradicts them.
+    """
+    path = Path(path)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return "\n".join(["", *lines, ""]) in f"\n{text}\n"
+
+
 def are_listed(lines, known, path):
     """Tell whether the `known` lines of the names file at `path` have all of a batch's `lines`.
 
