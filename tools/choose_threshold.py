@@ -62,9 +62,8 @@ def load_photographs():
 
 def load_faces():
     """Return scikit-image's hundred faces (list of uint8 arrays of shape (25, 25, 3))."""
-    faces = np.load(_packages_folder("skimage/data") / "lfw_subset.npy")[
-        :100
-    ]  # the others show no face
+    pictures = np.load(_packages_folder("skimage/data") / "lfw_subset.npy")
+    faces = pictures[:100]  # the others show no face
     return list(np.repeat(np.uint8(np.rint(faces * 255))[..., None], 3, axis=-1))
 
 

@@ -21,14 +21,9 @@ SPACE = ROOT / "build" / "space"
 PYTHON = "3.11"
 COPIED = ("app.py", "page_parts.py", "LICENSE", "models/*.keras", "models/*.json")
 COPIED += ("results/*.json", "images/examples/*.png", "images/README.md")
-MODULES = ("archive", "augment", "checks", "classifier", "download_handle_data", "fetch", "files")
-MODULES += (
-    "__init__",
-    "load_patchs",
-    "names_file",
-    "picture_input",
-    "pictures",
-    "read_batches",
+MODULES = (
+    *("__init__", "archive", "augment", "checks", "classifier", "download_handle_data", "fetch"),
+    *("files", "load_patchs", "names_file", "picture_input", "pictures", "read_batches"),
     "read_pictures",
 )
 PACKAGES = ("filelock", "keras", "numpy", "pillow", "plotly", "requests", "tqdm")
