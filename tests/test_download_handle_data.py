@@ -309,6 +309,29 @@ def test_name_that_would_be_a_file_of_another_batch_is_refused(
     assert files_below(place) == before
 
 
+def test_picture_of_another_batch_in_another_names_file_is_never_overwritten(
+    sample_batches, changed_batches, place
+):
+    def use_name_and_label_of_batch_1(batch):
+        _, labels, names = read_batch(sample_batches / "data_batch_1")
+        batch["labels"][7], batch["filenames"][7] = labels[5], names[5]
+
+    batches = changed_batches(use_name_and_label_of_batch_1)
+    convert(batches, place, "data_batch_1").rename(place / "train.txt")
+    before = files_below(place)
+    with pytest.raises(ValueError, match="picture of another batch is there already") as caught:
+        convert(batches, place, TEST_BATCH, ends=[1])
+    assert read_batch(batches / "data_batch_1")[2][5] in str(caught.value)
+    assert str(place / "names.txt") in str(caught.value)
+    assert files_below(place) == before
+
+
+def test_same_pictures_may_be_in_two_names_files(sample_batches, place):
+    convert(sample_batches, place, TEST_BATCH).rename(place / "other.txt")
+    names = convert(sample_batches, place, TEST_BATCH)
+    assert names.read_bytes() == (place / "other.txt").read_bytes()
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a.png 3\nb.png\n"], ids=["binary", "line"])
 def test_wrong_names_file_is_refused_and_left(sample_batches, place, content):
     (place / "names.txt").write_bytes(content)

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.pictures import SHARE, encode_png, looks_written, write_pictures
+from utils.pictures import (
+    SHARE,
+    encode_png,
+    find_other_picture,
+    looks_written,
+    write_pictures,
+)
 
 OLD = 1_000_000_000  # seconds; a time of change that nothing written now can have
 
@@ -150,6 +156,23 @@ def test_interrupted_write_leaves_whole_pictures_and_is_completed(tmp_path, monk
 
     write_pictures(paths, rows, scratch=tmp_path / "part")
     assert_equal(paths, rows)
+
+
+# ---- find_other_picture
+
+
+def test_only_a_sound_picture_that_differs_is_another(written):
+    paths, rows = written
+    assert find_other_picture(paths, rows) is None
+    os.remove(paths[1])
+    os.truncate(paths[2], 0)
+    os.truncate(paths[3], 300)
+    with open(paths[4], "r+b") as file:
+        file.seek(1000)
+        file.write(b"some text")
+    assert find_other_picture(paths, rows) is None
+    os.replace(paths[6], paths[5])
+    assert find_other_picture(paths, rows) == paths[5]
 
 
 # ---- looks_written

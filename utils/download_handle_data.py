@@ -21,7 +21,7 @@ from utils.archive import BATCHES_FOLDER, MEMBERS, check_archive, read_members
 from utils.fetch import any_source_answers, fetch
 from utils.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
 from utils.names_file import are_listed, has_block, known_lines
-from utils.pictures import looks_written, write_pictures
+from utils.pictures import find_other_picture, looks_written, write_pictures
 from utils.read_batches import read_batch, read_label_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -234,8 +234,8 @@ class ConvertDataToImages:
         Raises
         ------
         ValueError
-            If nothing is loaded, `end_file` is neither 0 nor 1, or the names file already has
-            some of these names from another batch.
+            If nothing is loaded, `end_file` is neither 0 nor 1, or some of these names are another
+            batch's: the names file has them already, or their pictures are there.
         """
         if not self.labels_dict or not self.batch_filenames:
             raise ValueError("nothing to convert: load the label names and a batch first")
@@ -253,6 +253,12 @@ class ConvertDataToImages:
             remove_leftovers(names_file)
             known = known_lines(names_file)
             listed = are_listed(lines, known, names_file)
+            other = None if listed else find_other_picture(paths, self.batch_data)
+            if other is not None:
+                raise ValueError(
+                    f"{other}: a picture of another batch is there already, which {names_file} "
+                    "doesn't list; convert to another images_directory or delete the picture"
+                )
             write_pictures(paths, self.batch_data, scratch=self.images_directory / ".part")
             if not listed:
                 write_text(names_file, "\n".join(known + lines) + ("" if end_file else "\n"))

@@ -113,6 +113,24 @@ def write_pictures(paths, data, scratch):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def find_other_picture(paths, data):
+    """Return the first of `paths` that holds a sound picture other than its row, None if none does.
+
+    Parameters
+    ----------
+    paths : list of N str
+    data : ndarray of uint8, shape (N, 3072), 0 to 255
+    """
+    there = [i for i, path in enumerate(paths) if os.path.exists(path)]
+    for i, png in zip(there, encode_png(data[there]), strict=True):
+        with open(paths[i], "rb") as file:
+            found = file.read()
+        is_sound = found == _file_of(found[len(HEAD) : len(HEAD) + PIXELS_SIZE])
+        if is_sound and found != png:
+            return paths[i]
+    return None
+
+
 def looks_written(paths, data, samples=100):
     """Tell whether all pictures are there, none is empty, and some of them equal their rows.
 
