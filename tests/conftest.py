@@ -15,11 +15,12 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
+from small_pictures import encode, numbered_pictures
 
 from tools.page_server import serve
 from utils import download_handle_data, fetch
 from utils.archive import TEST_BATCH, TRAIN_BATCHES
-from utils.download_handle_data import ConvertDataToImages, extract_cifar10_data
+from utils.download_handle_data import CLASS_NAMES, ConvertDataToImages, extract_cifar10_data
 from utils.sample_data import write_sample_archive
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings of TensorFlow's C++ part
@@ -70,6 +71,19 @@ def converted(sample_batches, tmp_path_factory):
 
 
 @pytest.fixture
+def archive_bytes(sample_archive):
+    """The content of the sample's archive."""
+    return sample_archive.read_bytes()
+
+
+@pytest.fixture
+def other_archive(tmp_path_factory):
+    """Sound archive of other pictures than the sample's."""
+    path = tmp_path_factory.mktemp("other") / "other.tar.gz"
+    return write_sample_archive(path, images_per_batch=10, seed=1)
+
+
+@pytest.fixture
 def repack(sample_archive, tmp_path):
     """Function that writes the sample again, its list of (TarInfo, bytes) changed by a function."""
 
@@ -84,6 +98,34 @@ def repack(sample_archive, tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def write_pictures(data_directory):
+    """Function that writes pictures (arrays or bytes) to the default place.
+
+    Picture i is named ``<i>.png`` and has the label i modulo 10. Returns the names file.
+    """
+
+    def write(pictures):
+        lines = []
+        for number, picture in enumerate(pictures):
+            folder = data_directory / "images" / CLASS_NAMES[number % 10]
+            folder.mkdir(parents=True, exist_ok=True)
+            content = picture if isinstance(picture, bytes) else encode(picture)
+            (folder / f"{number}.png").write_bytes(content)
+            lines.append(f"{number}.png {number % 10}")
+        names = data_directory / "names.txt"
+        names.write_text("\n".join(lines))
+        return names
+
+    return write
+
+
+@pytest.fixture
+def numbered(write_pictures):
+    """Names file of 12 pictures; number i is all i."""
+    return write_pictures(numbered_pictures(12))
 
 
 class FileServer(ThreadingHTTPServer):

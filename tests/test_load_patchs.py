@@ -1,17 +1,11 @@
-"""Patches are compared with the pictures that were written; nothing is read by another decoder."""
-
-import io
-import resource
-import shutil
-import struct
-from zlib import compress, crc32
+"""From a names file to patches, in order and value; and pictures as one array."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from small_pictures import encode, numbers_of, random_pixels
 
-from utils.download_handle_data import CLASS_NAMES
 from utils.load_patchs import (
     extract_labels,
     get_patch,
@@ -21,65 +15,11 @@ from utils.load_patchs import (
     read_image_labels,
 )
 from utils.names_file import read_names_file
-from utils.pictures import check_header
 from utils.read_batches import read_batch
 
 SHAPE = (32, 32)
 WRONG_SHAPES = [(0, 4), (4, -4), (4.5, 4), ("4", 4), (4,), (), 4]
 NO_POSITIVE_INTEGERS = [0, -1, 1.5, 2.0, True, "8", None]
-
-
-def random_pixels(count, height=32, width=32):
-    shape = (count, height, width, 3)
-    return np.random.default_rng(count).integers(0, 256, shape, dtype=np.uint8)
-
-
-def encode(image, kind="PNG", **options):
-    """Return an image file of a Pillow image or of an array as bytes."""
-    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-@pytest.fixture
-def write_pictures(data_directory):
-    """Function that writes pictures (arrays or bytes) to the default place.
-
-    Picture i is named ``<i>.png`` and has the label i modulo 10. Returns the names file.
-    """
-
-    def write(pictures):
-        lines = []
-        for number, picture in enumerate(pictures):
-            folder = data_directory / "images" / CLASS_NAMES[number % 10]
-            folder.mkdir(parents=True, exist_ok=True)
-            content = picture if isinstance(picture, bytes) else encode(picture)
-            (folder / f"{number}.png").write_bytes(content)
-            lines.append(f"{number}.png {number % 10}")
-        names = data_directory / "names.txt"
-        names.write_text("\n".join(lines))
-        return names
-
-    return write
-
-
-@pytest.fixture
-def numbered(write_pictures):
-    """Names file of 12 pictures; number i is all i."""
-    return write_pictures(numbered_pictures(12))
-
-
-def numbered_pictures(count):
-    return [np.full((4, 4, 3), number, np.uint8) for number in range(count)]
-
-
-def numbers_of(dataset):
-    """Return the numbers of `numbered_pictures` in one pass; checks their labels."""
-    images, labels = extract_labels(dataset)
-    numbers = np.rint(images[:, 0, 0, 0] * 255).astype(int)
-    np.testing.assert_array_equal(labels, numbers % 10)
-    return numbers.tolist()
 
 
 # ---- names, paths and labels
@@ -235,165 +175,7 @@ def test_pictures_of_different_sizes_are_resized_each_for_itself(write_pictures,
     np.testing.assert_array_equal(np.rint(images[0] * 255), pixels[0])
 
 
-# ---- read_image_labels: kinds of pictures
-
-COLOURS = random_pixels(1)[0]
-
-
-def encode_16_bits(pixels):
-    """Return a PNG of 16 bits a channel, which Pillow doesn't write."""
-    rows = np.zeros((len(pixels), 1 + pixels[0].size * 2), np.uint8)
-    rows[:, 1:] = np.repeat(pixels.reshape(len(pixels), -1), 2, axis=1)
-    header = struct.pack(">2I5B", pixels.shape[1], len(pixels), 16, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", compress(rows.tobytes())), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        b"%b%b%b%b" % (len(content).to_bytes(4), kind, content, crc32(kind + content).to_bytes(4))
-        for kind, content in chunks
-    )
-
-
-GRAY = COLOURS[..., 0]
-PALETTE = Image.fromarray(COLOURS).quantize(256)
-KINDS = {
-    "RGB": (encode(COLOURS), COLOURS),
-    "bytes after the end": (encode(COLOURS) + b"more", COLOURS),
-    "RGBA": (encode(np.dstack([COLOURS, GRAY])), COLOURS),
-    "gray": (encode(GRAY), GRAY[..., None]),
-    "gray with alpha": (encode(np.dstack([GRAY, GRAY])), GRAY[..., None]),
-    "16-bit gray": (encode(GRAY.astype(np.uint16) * 257), GRAY[..., None]),
-    "black and white": (
-        encode(Image.fromarray(GRAY > 127)),
-        np.where(GRAY > 127, 255, 0)[..., None],
-    ),
-    "palette": (encode(PALETTE), np.asarray(PALETTE.convert("RGB"))),
-    "palette with transparency": (
-        encode(PALETTE, transparency=0),
-        np.asarray(PALETTE.convert("RGB")),
-    ),
-    "BMP": (encode(COLOURS, "BMP"), COLOURS),
-    "GIF": (encode(PALETTE, "GIF"), np.asarray(PALETTE.convert("RGB"))),
-    "animated GIF": (
-        encode(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(90)]),
-        np.asarray(PALETTE.convert("RGB")),
-    ),
-    "16-bit RGB": (encode_16_bits(COLOURS), COLOURS),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_picture_becomes_rgb(tmp_path, kind):
-    content, expected = KINDS[kind]
-    path = tmp_path / "picture.png"
-    path.write_bytes(content)
-    [image] = load_images_patch([path])
-    np.testing.assert_array_equal(np.rint(image * 255), expected + np.zeros((32, 32, 3)))
-
-
-@pytest.mark.parametrize("count", [len(KINDS), 40])
-def test_every_kind_of_picture_becomes_rgb_in_a_dataset(write_pictures, count):
-    kinds = (list(KINDS.values()) * 4)[:count]
-    names = write_pictures([content for content, _ in kinds])
-    images, _ = extract_labels(read_image_labels(names, 7, SHAPE))
-    for image, (_, expected) in zip(images, kinds, strict=True):
-        np.testing.assert_array_equal(np.rint(image * 255), expected + np.zeros((32, 32, 3)))
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_a_jpeg_is_read(write_pictures, mode):
-    smooth = Image.fromarray(COLOURS).resize((4, 4)).resize(SHAPE).convert(mode)
-    names = write_pictures([encode(smooth, "JPEG", quality=95)])
-    images, _ = extract_labels(read_image_labels(names, 1, SHAPE))
-    np.testing.assert_allclose(images[0] * 255, np.asarray(smooth.convert("RGB")), atol=30)
-
-
-# ---- read_image_labels: damaged and missing pictures
-
-GOOD = encode(COLOURS)
-DAMAGED = {
-    "empty": b"",
-    "one byte": b"\x89",
-    "text": b"This is a text and no picture at all.",
-    "HTML": b"<html>" + b" " * 500,
-    "head only": GOOD[:8],
-    "half": GOOD[: len(GOOD) // 2],
-    "without its end": GOOD[:-12],
-    "without its last byte": GOOD[:-1],
-    "flipped bit in the size": GOOD[:19] + bytes([GOOD[19] ^ 1]) + GOOD[20:],
-    "flipped bit in the pixels": GOOD[:1000] + bytes([GOOD[1000] ^ 1]) + GOOD[1001:],
-    "flipped bit in a chunk's name": GOOD[:37] + bytes([GOOD[37] ^ 1]) + GOOD[38:],
-    "half a JPEG": encode(COLOURS, "JPEG")[:500],
-}
-
-
-@pytest.mark.parametrize("kind", DAMAGED)
-def test_a_damaged_picture_is_named(write_pictures, data_directory, kind):
-    names = write_pictures([COLOURS, COLOURS, DAMAGED[kind]])
-    damaged = str(data_directory / "images/bird/2.png")
-    with pytest.raises(tf.errors.InvalidArgumentError, match="damaged") as caught:
-        extract_labels(read_image_labels(names, 1, SHAPE))
-    assert damaged in str(caught.value)
-    with pytest.raises(ValueError, match="damaged") as caught:
-        load_images_patch([damaged])
-    assert damaged in str(caught.value)
-
-
-def huge(kind):
-    """Return a small file of a picture that would have 20,000 x 20,000 pixels."""
-    if kind == "PNG":  # whole and right
-        return encode(Image.new("1", (20_000, 20_000)))
-    content = bytearray(encode(COLOURS, kind))
-    place, format = {
-        "JPEG": (content.find(b"\xff\xc0") + 5, ">2H"),
-        "GIF": (6, "<2H"),
-        "BMP": (18, "<2i"),
-    }[kind]
-    struct.pack_into(format, content, place, 20_000, 20_000)
-    return bytes(content)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
-def test_a_huge_picture_is_refused_from_its_header(write_pictures, data_directory, kind):
-    names = write_pictures([COLOURS, COLOURS, huge(kind)])
-    path = str(data_directory / "images/bird/2.png")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(tf.errors.InvalidArgumentError, match="too large") as caught:
-        extract_labels(read_image_labels(names, 3, SHAPE))
-    assert path in str(caught.value)
-    with pytest.raises(ValueError, match=r"too large.*400000000 pixels") as caught:
-        load_images_patch([path], image_shape=SHAPE)
-    assert path in str(caught.value)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
-
-
-@pytest.mark.parametrize(("side", "refused"), [(7071, False), (7072, True)])
-def test_fifty_million_pixels_are_the_limit(tmp_path, side, refused):
-    path = tmp_path / "large.png"
-    path.write_bytes(encode(Image.new("1", (side, side))))
-    if refused:
-        with pytest.raises(ValueError, match="7072 x 7072 pixels, more than 50,000,000"):
-            load_images_patch([path], image_shape=(8, 8))
-    else:
-        check_header(path.read_bytes())
-
-
-@pytest.mark.parametrize(
-    ("number", "kind", "options"),
-    [
-        (5, "text", {}),
-        (15, "half", {"shuffle": True}),
-        (25, "empty", {"cache": "memory"}),
-        (35, "flipped bit in the pixels", {"max_shift": 2}),
-    ],
-)
-def test_a_damaged_picture_among_many_is_named(
-    write_pictures, data_directory, number, kind, options
-):
-    pictures = list(random_pixels(40))
-    pictures[number] = DAMAGED[kind]
-    dataset = read_image_labels(write_pictures(pictures), 3, SHAPE, **options)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="damaged") as caught:
-        extract_labels(dataset)
-    assert str(data_directory / f"images/dog/{number}.png") in str(caught.value)
+# ---- read_image_labels: what it refuses
 
 
 def test_a_missing_picture_is_named_with_its_line_before_anything_is_read(numbered, data_directory):
@@ -439,98 +221,6 @@ def test_a_shift_that_leaves_the_picture_is_refused(numbered, max_shift):
     with pytest.raises(ValueError, match="max_shift") as caught:
         read_image_labels(numbered, 8, (4, 9), max_shift=max_shift)
     assert repr(max_shift) in str(caught.value)
-
-
-# ---- read_image_labels: shuffle, cache, augment
-
-
-@pytest.fixture
-def read_pictures(write_pictures, tmp_path):
-    """Function that reads `numbered_pictures`; cache "file" is a file, a new one each time."""
-    files = (tmp_path / f"cache{number}" for number in range(9))
-
-    def read(cache=None, *, count=12, patch_size=5, **options):
-        names = write_pictures(numbered_pictures(count))
-        cache = next(files) if cache == "file" else cache
-        return read_image_labels(names, patch_size, (4, 4), cache=cache, **options)
-
-    return read
-
-
-@pytest.mark.parametrize(("cache", "count"), [(None, 12), (None, 70), ("memory", 12), ("file", 12)])
-def test_every_shuffled_pass_holds_every_picture_once(read_pictures, cache, count):
-    dataset = read_pictures(cache, count=count, shuffle=True)
-    assert dataset.cardinality() == -(-count // 5)
-    first, second = numbers_of(dataset), numbers_of(dataset)
-    assert sorted(first) == sorted(second) == list(range(count))
-    assert first != second
-    assert list(range(count)) not in (first, second)
-    assert max(first[: count // 2]) > count // 2  # not only turned about within small groups
-
-
-@pytest.mark.parametrize("cache", [None, "memory"])
-def test_the_seed_decides_the_sequence_of_passes(read_pictures, cache):
-    datasets = [read_pictures(cache, shuffle=True, seed=seed) for seed in (1, 1, 2)]
-    one, again, other = ([numbers_of(dataset) for _ in range(2)] for dataset in datasets)
-    assert one == again
-    assert one[0] != other[0]
-
-
-@pytest.mark.parametrize("cache", ["memory", "file"])
-def test_a_cache_changes_nothing_and_is_read_from_the_second_pass_on(
-    read_pictures, data_directory, cache
-):
-    uncached, cached = read_pictures(), read_pictures(cache)
-    assert cached.element_spec == uncached.element_spec
-    expected = extract_labels(uncached)
-    for _ in range(2):
-        for array, expected_array in zip(extract_labels(cached), expected, strict=True):
-            np.testing.assert_array_equal(array, expected_array)
-        shutil.rmtree(data_directory / "images", ignore_errors=True)
-
-
-def test_a_cache_file_serves_the_next_dataset(numbered, data_directory, tmp_path):
-    cache = tmp_path / "cache"
-    assert numbers_of(read_image_labels(numbered, 5, (4, 4), cache=cache)) == list(range(12))
-    for picture in data_directory.glob("images/*/*"):
-        picture.write_bytes(b"")
-    again = read_image_labels(numbered, 7, (4, 4), cache=str(cache))
-    assert numbers_of(again) == list(range(12))
-
-
-@pytest.mark.parametrize("cache", ["memory", "file"])
-def test_an_interrupted_first_pass_does_not_spoil_the_cache(read_pictures, cache):
-    dataset = read_pictures(cache, count=40)
-    next(iter(dataset))
-    assert numbers_of(dataset) == list(range(40))
-
-
-def test_augmented_pictures_are_shifted_by_up_to_two_pixels(write_pictures):
-    column = np.arange(32, dtype=np.uint8) * 8
-    ramp = np.broadcast_to(column[None, :, None], (32, 32, 3))
-    dataset = read_image_labels(write_pictures([ramp] * 40), 40, SHAPE, max_shift=2, seed=3)
-    first, second = (np.rint(extract_labels(dataset)[0] * 255).astype(int) for _ in range(2))
-    assert (first != second).any()
-    middle = first[:, 16, 16, 0] // 8
-    assert set(middle) == {13, 14, 15, 16, 17, 18}  # 16 or its mirror image 15, give or take 2
-    assert set(np.unique(first)) <= set(column.tolist())
-
-
-def test_the_seed_decides_the_augmentation(write_pictures):
-    names = write_pictures(random_pixels(10, 8, 8))
-    one, again, other = (
-        extract_labels(read_image_labels(names, 4, (8, 8), max_shift=2, seed=seed))[0]
-        for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(one, again)
-    assert (one != other).any()
-
-
-def test_augmentation_comes_after_the_cache(write_pictures):
-    names = write_pictures(random_pixels(10, 8, 8))
-    dataset = read_image_labels(names, 4, (8, 8), cache="memory", max_shift=2)
-    first, second = (extract_labels(dataset)[0] for _ in range(2))
-    assert (first != second).any()
 
 
 # ---- extract_labels

@@ -1,0 +1,100 @@
+"""Passes of `read_image_labels`: their order, what a cache keeps, and augmented pictures."""
+
+import shutil
+
+import numpy as np
+import pytest
+from small_pictures import numbered_pictures, numbers_of, random_pixels
+
+from utils.load_patchs import extract_labels, read_image_labels
+
+SHAPE = (32, 32)
+
+
+@pytest.fixture
+def read_pictures(write_pictures, tmp_path):
+    """Function that reads `numbered_pictures`; cache "file" is a file, a new one each time."""
+    files = (tmp_path / f"cache{number}" for number in range(9))
+
+    def read(cache=None, *, count=12, patch_size=5, **options):
+        names = write_pictures(numbered_pictures(count))
+        cache = next(files) if cache == "file" else cache
+        return read_image_labels(names, patch_size, (4, 4), cache=cache, **options)
+
+    return read
+
+
+@pytest.mark.parametrize(("cache", "count"), [(None, 12), (None, 70), ("memory", 12), ("file", 12)])
+def test_every_shuffled_pass_holds_every_picture_once(read_pictures, cache, count):
+    dataset = read_pictures(cache, count=count, shuffle=True)
+    assert dataset.cardinality() == -(-count // 5)
+    first, second = numbers_of(dataset), numbers_of(dataset)
+    assert sorted(first) == sorted(second) == list(range(count))
+    assert first != second
+    assert list(range(count)) not in (first, second)
+    assert max(first[: count // 2]) > count // 2  # not only turned about within small groups
+
+
+@pytest.mark.parametrize("cache", [None, "memory"])
+def test_the_seed_decides_the_sequence_of_passes(read_pictures, cache):
+    datasets = [read_pictures(cache, shuffle=True, seed=seed) for seed in (1, 1, 2)]
+    one, again, other = ([numbers_of(dataset) for _ in range(2)] for dataset in datasets)
+    assert one == again
+    assert one[0] != other[0]
+
+
+@pytest.mark.parametrize("cache", ["memory", "file"])
+def test_a_cache_changes_nothing_and_is_read_from_the_second_pass_on(
+    read_pictures, data_directory, cache
+):
+    uncached, cached = read_pictures(), read_pictures(cache)
+    assert cached.element_spec == uncached.element_spec
+    expected = extract_labels(uncached)
+    for _ in range(2):
+        for array, expected_array in zip(extract_labels(cached), expected, strict=True):
+            np.testing.assert_array_equal(array, expected_array)
+        shutil.rmtree(data_directory / "images", ignore_errors=True)
+
+
+def test_a_cache_file_serves_the_next_dataset(numbered, data_directory, tmp_path):
+    cache = tmp_path / "cache"
+    assert numbers_of(read_image_labels(numbered, 5, (4, 4), cache=cache)) == list(range(12))
+    for picture in data_directory.glob("images/*/*"):
+        picture.write_bytes(b"")
+    again = read_image_labels(numbered, 7, (4, 4), cache=str(cache))
+    assert numbers_of(again) == list(range(12))
+
+
+@pytest.mark.parametrize("cache", ["memory", "file"])
+def test_an_interrupted_first_pass_does_not_spoil_the_cache(read_pictures, cache):
+    dataset = read_pictures(cache, count=40)
+    next(iter(dataset))
+    assert numbers_of(dataset) == list(range(40))
+
+
+def test_augmented_pictures_are_shifted_by_up_to_two_pixels(write_pictures):
+    column = np.arange(32, dtype=np.uint8) * 8
+    ramp = np.broadcast_to(column[None, :, None], (32, 32, 3))
+    dataset = read_image_labels(write_pictures([ramp] * 40), 40, SHAPE, max_shift=2, seed=3)
+    first, second = (np.rint(extract_labels(dataset)[0] * 255).astype(int) for _ in range(2))
+    assert (first != second).any()
+    middle = first[:, 16, 16, 0] // 8
+    assert set(middle) == {13, 14, 15, 16, 17, 18}  # 16 or its mirror image 15, give or take 2
+    assert set(np.unique(first)) <= set(column.tolist())
+
+
+def test_the_seed_decides_the_augmentation(write_pictures):
+    names = write_pictures(random_pixels(10, 8, 8))
+    one, again, other = (
+        extract_labels(read_image_labels(names, 4, (8, 8), max_shift=2, seed=seed))[0]
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+def test_augmentation_comes_after_the_cache(write_pictures):
+    names = write_pictures(random_pixels(10, 8, 8))
+    dataset = read_image_labels(names, 4, (8, 8), cache="memory", max_shift=2)
+    first, second = (extract_labels(dataset)[0] for _ in range(2))
+    assert (first != second).any()
