@@ -3,8 +3,10 @@
 import gzip
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -254,6 +256,21 @@ def test_archive_is_available_where_a_source_answers(server, official):
     server.add("/official", b"archive")
     assert archive_is_available(official)
     assert archive_is_available(server.add("/elsewhere", b"archive"))
+
+
+def test_official_archive_is_available_from_a_copy_and_others_are_not(server, official):
+    server.add("/one", b"archive")
+    for name in ("/two", "/official", "/elsewhere"):
+        server.add(name, status=404)
+    assert archive_is_available(official)
+    assert not archive_is_available(official.replace("official", "elsewhere"))
+
+
+def test_silent_source_is_waited_for_only_so_long():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        assert not archive_is_available(f"http://127.0.0.1:{silent.getsockname()[1]}/", seconds=0.2)
+    assert time.monotonic() - start < 8  # the default is 20
 
 
 def test_archive_is_not_available_where_none_answers(server, official, refused_url):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from utils.archive import TEST_BATCH, TRAIN_BATCHES
 from utils.download_handle_data import CLASS_NAMES, ConvertDataToImages, picture_paths
+from utils.pictures import encode_png
 from utils.read_batches import read_batch
 
 # ---- picture_paths
@@ -246,8 +247,9 @@ def test_interruption_before_the_names_leaves_the_lines_there(sample_batches, pl
         lambda path: os.truncate(path, 0),
         lambda path: os.truncate(path, 200),
         lambda path: path.write_bytes(path.read_bytes()[:-20] + bytes(20)),
+        lambda path: path.write_bytes(encode_png(np.zeros((1, 3072), np.uint8))[0]),
     ],
-    ids=["missing", "empty", "cut off", "changed"],
+    ids=["missing", "empty", "cut off", "changed", "another picture"],
 )
 def test_damaged_pictures_are_repaired_and_no_others(
     sample_batches, converted, place, damage, verify
@@ -319,7 +321,7 @@ def test_picture_of_another_batch_in_another_names_file_is_never_overwritten(
     batches = changed_batches(use_name_and_label_of_batch_1)
     convert(batches, place, "data_batch_1").rename(place / "train.txt")
     before = files_below(place)
-    with pytest.raises(ValueError, match="picture of another batch is there already") as caught:
+    with pytest.raises(ValueError, match=r"there already, .* another images_directory") as caught:
         convert(batches, place, TEST_BATCH, ends=[1])
     assert read_batch(batches / "data_batch_1")[2][5] in str(caught.value)
     assert str(place / "names.txt") in str(caught.value)
@@ -347,9 +349,11 @@ def test_names_file_without_a_line_is_filled(sample_batches, place, converted):
 
 
 def test_finished_conversion_does_not_wait_for_another(sample_batches, place):
-    convert(sample_batches, place, TEST_BATCH)
+    names = convert(sample_batches, place, TEST_BATCH)
     (place / "images" / ".lock").unlink()
-    convert(sample_batches, place, TEST_BATCH)
+    converter = ConvertDataToImages(images_directory=place / "images")
+    converter.run(sample_batches / TEST_BATCH, names, 0)
+    converter.convert_data_to_images(names, 0)
     assert not (place / "images" / ".lock").exists()
 
 
