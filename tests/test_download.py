@@ -110,7 +110,9 @@ def test_text_that_is_neither_path_nor_url_is_refused(url):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<!DOCTYPE html><title>Sign in</title>", gzip.compress(bytes(10240))]
+    "content",
+    [b"", b"<!DOCTYPE html><title>Sign in</title>", gzip.compress(bytes(10240))],
+    ids=["empty", "HTML", "nothing packed"],
 )
 def test_local_file_that_is_no_archive_is_refused(tmp_path, data_directory, content):
     path = tmp_path / "cifar.tar.gz"
