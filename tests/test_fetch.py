@@ -3,6 +3,7 @@
 import select
 import socket
 import ssl
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -298,6 +299,32 @@ def test_short_body_of_unknown_length_is_asked_for_again(server, destination):
     fetch([server.add("/a", CONTENT, length=False)], destination, check)
     assert_only_file_is(destination)
     assert ranges_of(server) == [None, None]
+
+
+@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize("size", [5000, None])
+def test_source_that_sends_too_much_is_left_at_once(server, destination, monkeypatch, size, length):
+    monkeypatch.setattr(module, "LARGEST", 5000)
+    left = threading.Event()
+    server.handle_error = lambda *_: left.set()  # its client goes away
+    more = bytes(50 << 20)  # more than the buffers on the way hold
+    url, good = server.add("/more", more, length=length), server.add("/good", CONTENT[:5000])
+    seen = []
+    fetch([url, good], destination, lambda part: seen.append(part.read_bytes()), size=size)
+    assert seen == [CONTENT[:5000]]
+    assert server.requests == [("/more", None), ("/good", None)]
+    assert left.wait(10)
+    with pytest.raises(ConnectionError, match="sends more than 5,000 bytes"):
+        fetch([url], destination, check, size=size)
+    assert list(destination.parent.iterdir()) == [destination]
+
+
+def test_resumed_part_counts_for_the_largest_size(server, destination, part, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST", len(CONTENT) - 1)
+    part.write_bytes(CONTENT[:3000])
+    with pytest.raises(ConnectionError, match="sends more than 10,239 bytes"):
+        fetch([server.add("/a", CONTENT)], destination, check)
+    assert_no_file(destination)
 
 
 def test_stalled_connection_is_left_and_resumed(server, destination, monkeypatch):

@@ -19,6 +19,7 @@ ATTEMPTS = 4  # per source
 PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
 LONGEST_PAUSE = 60.0  # seconds, where a source asks for more
 CHUNK = 1 << 18  # bytes
+LARGEST = 1 << 30  # bytes of a file whose size nobody knows; CIFAR-10's archive has a sixth of it
 # What no further attempt mends: a bad certificate, a loop, and (ValueError) a URL that is none.
 FINAL = (requests.exceptions.SSLError, requests.TooManyRedirects, ValueError)
 
@@ -39,7 +40,7 @@ def fetch(urls, destination, check, *, size=None):
     check : callable
         Called with the finished part file; raises ValueError if the content is wrong.
     size : int, optional
-        Expected size in bytes.
+        Expected size in bytes, 1 GiB at most if it is not known; a source that sends more is left.
 
     Raises
     ------
@@ -117,6 +118,7 @@ def _pause(attempt, response):
 
 def _stream(url, part, size):
     """Append the missing bytes to `part`, or start it over where the source can't resume."""
+    limit = LARGEST if size is None else size
     start = part.stat().st_size if part.exists() else 0
     if size is not None and start == size:
         return
@@ -140,8 +142,14 @@ def _stream(url, part, size):
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
-    if total and part.stat().st_size != total:
-        raise requests.ConnectionError(f"ended at {part.stat().st_size:,} of {total:,} bytes")
+                if file.tell() > limit:
+                    break
+    length = part.stat().st_size
+    if length > limit:
+        part.unlink()
+        raise SourceError(f"sends more than {limit:,} bytes")
+    if total and length != total:
+        raise requests.ConnectionError(f"ended at {length:,} of {total:,} bytes")
 
 
 def _stay_secure(response, **_):
