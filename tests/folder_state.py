@@ -1,6 +1,8 @@
 """What lies in a folder, what was written to it since, and writes that stop midway."""
 
 import os
+import resource
+from contextlib import contextmanager
 
 OLD = 1_000_000_000  # seconds; a time of change that nothing written now can have
 
@@ -42,3 +44,14 @@ def interrupt_replace(monkeypatch, after):
         replace(*arguments)
 
     monkeypatch.setattr(os, "replace", replace_some)
+
+
+@contextmanager
+def room_for(size):
+    """Let no file of this process grow above `size` bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

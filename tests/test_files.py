@@ -4,9 +4,17 @@ import os
 import threading
 
 import pytest
+from folder_state import OLD
 from killed import run_script
 
-from utils.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
+from utils.files import (
+    atomic_path,
+    check_writable,
+    locked,
+    remove_leftovers,
+    sha256_of,
+    write_text,
+)
 
 
 class Interruption(Exception):
@@ -65,6 +73,31 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
     assert names_in(tmp_path) == sorted(names[1:])
 
 
+def test_leftovers_of_a_writer_killed_long_ago_go_with_the_next_write(tmp_path):
+    old, young = tmp_path / ".table.12.part.csv", tmp_path / ".table.13.part.csv"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (OLD, OLD))
+    write_text(tmp_path / "table.csv", "1,2")
+    assert names_in(tmp_path) == [young.name, "table.csv"]
+
+
+def test_killed_writer_leaves_the_old_or_the_new_file(tmp_path):
+    output = run_script(
+        "import sys; from pathlib import Path\n"
+        "from killed import killed_at_each_operation\n"
+        "from utils.files import write_text\n"
+        "path, found = Path(sys.argv[1]), []\n"
+        "path.write_text('old')\n"
+        "for _ in killed_at_each_operation(lambda _: write_text(path, 'new')):\n"
+        "    found.append(path.read_text())\n"
+        "    path.write_text('old')\n"
+        "print(*found)",
+        tmp_path / "table.csv",
+    )
+    assert output == "old old old old new\n"
+
+
 def test_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
@@ -78,6 +111,18 @@ def test_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     assert output == "refused\n"
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["table.csv"]
+
+
+def test_folder_that_can_be_written_is_made_and_left_empty(tmp_path):
+    check_writable(tmp_path / "new" / "folder")
+    assert names_in(tmp_path / "new" / "folder") == []
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nobody"])
+def test_folder_that_cannot_be_written_is_named(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=f"{place}: nothing can be written there"):
+        check_writable(tmp_path / place)
 
 
 def test_folder_is_locked_for_others_until_it_is_left(tmp_path):

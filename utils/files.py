@@ -3,10 +3,14 @@
 import glob
 import hashlib
 import os
-from contextlib import contextmanager
+import tempfile
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
+
+HOUR = 3600  # seconds; no write takes that long
 
 
 @contextmanager
@@ -16,10 +20,12 @@ def atomic_path(path):
     Parameters
     ----------
     path : path-like
-        The final place; missing parent folders are created. The temporary path has the same suffix.
+        The final place; missing parent folders are created. The temporary path has the same suffix;
+        the next writer removes what one that was killed left there an hour before or earlier.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path, older_than=HOUR)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
@@ -30,11 +36,28 @@ def atomic_path(path):
         temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(path):
-    """Remove what killed writers of `path` left beside it; nobody may be writing it meanwhile."""
+def remove_leftovers(path, *, older_than=0):
+    """Remove what killed writers of `path` left beside it more than `older_than` seconds ago.
+
+    Nobody may have been writing it since.
+    """
     path = Path(path)
     for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
-        left.unlink()
+        with suppress(FileNotFoundError):  # another process may do the same
+            if not older_than or time.time() - left.stat().st_mtime >= older_than:
+                left.unlink()
+
+
+def check_writable(directory):
+    """Create `directory` (path-like) if missing; OSError naming it if it can't be written."""
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"{directory}: nothing can be written there ({error}); choose another folder or free it"
+        ) from error
 
 
 @contextmanager
