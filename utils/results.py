@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def save_model(model, directory):
     plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
     plain.set_weights(model.get_weights())
     paths = [Path(directory) / f"{model.name}{suffix}" for suffix in (".keras", ".h5")]
-    for path in paths:
-        with atomic_path(path) as temporary:
+    with ExitStack() as stack:  # neither gets its name before both are written
+        for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
             plain.save(temporary)
     return paths
 
