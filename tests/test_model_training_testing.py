@@ -1,6 +1,7 @@
 """Models are compared with `keras.applications` on their own scale, training with SGD by hand."""
 
 import json
+import shutil
 import zipfile
 
 import h5py
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import f1_score
 
+from utils.load_patchs import read_image_labels
 from utils.model_training_testing import (
     custom_f1_score,
     model_1,
@@ -476,14 +478,10 @@ def test_a_dataset_of_unknown_length_trains_as_any_other():
 
 @pytest.mark.parametrize(
     ("factor", "l_r", "hidden"),
-    [
-        (np.nan, 0.1, []),
-        (np.nan, 0.1, [keras.layers.BatchNormalization()]),
-        (1, 1e38, []),
-    ],
+    [(3e38, 0.1, [keras.layers.BatchNormalization()]), (1, 1e38, [])],
 )
 def test_a_loss_that_is_not_finite_stops_and_names_the_model(factor, l_r, hidden):
-    data = dataset_of(small_images(10) * factor, np.arange(10) % 3)
+    data = dataset_of(small_images(10) * np.float32(factor), np.arange(10) % 3)
     models = [small_model("bad", hidden), small_model("not reached")]
     weights = models[1].get_weights()
     with pytest.raises(FloatingPointError, match="bad: the loss became"):
@@ -523,6 +521,79 @@ def test_an_empty_dataset_is_refused(which):
     data[which] = data[which].take(0)
     with pytest.raises(ValueError, match=f"{which}_dataset is empty"):
         train_and_evaluate_models([small_model()], data["train"], data["validation"], 1, 5, True)
+
+
+def with_label(label, count=13, patch=5):
+    """Data with one `label` of its own kind, in the second patch."""
+    labels = np.arange(count) % 3 if isinstance(label, int) else np.arange(count) % 3.0
+    labels[7] = label
+    return tf.data.Dataset.from_tensor_slices((small_images(count), labels)).batch(patch)
+
+
+def with_pixel(value):
+    """Data with one pixel of that `value`, in the second patch."""
+    images = small_images(13)
+    images[7, 1, 0, 2] = value
+    return dataset_of(images, np.arange(13) % 3)
+
+
+@pytest.mark.parametrize("which", ["train", "validation"])
+@pytest.mark.parametrize(
+    ("label", "smoothing"), [(-1, 0.1), (3, 0.0), (10, 0.1), (1.5, 0.1), (np.nan, 0.0)]
+)
+def test_a_label_outside_the_classes_is_refused(which, smoothing, label):
+    data = {"train": small_data(), "validation": small_data()} | {which: with_label(label)}
+    words = f"^{which}_dataset has the label {label}, but the model has 3 classes, 0 to 2; correct"
+    with pytest.raises(ValueError, match=words):
+        train_and_evaluate_models(
+            [small_model()],
+            *data.values(),
+            *(1, None, True),
+            label_smoothing=smoothing,
+            verbose=0,
+        )
+
+
+@pytest.mark.parametrize("which", ["train", "validation"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_pixel_that_is_no_number_is_refused(which, value):
+    data = {"train": small_data(), "validation": small_data()} | {which: with_pixel(value)}
+    with pytest.raises(ValueError, match=f"^{which}_dataset has a pixel that is NaN or infinite"):
+        train_and_evaluate_models([small_model()], *data.values(), 1, None, True, verbose=0)
+
+
+def test_a_label_outside_is_refused_in_data_of_unknown_length():
+    data = with_label(3).filter(lambda images, labels: True)
+    with pytest.raises(ValueError, match="train_dataset has the label 3"):
+        train_and_evaluate_models([small_model()], data, small_data(), 1, None, True, verbose=0)
+
+
+def test_labels_may_be_of_any_type_and_have_an_axis_of_their_own():
+    data = small_data().map(lambda images, labels: (images, tf.cast(labels, tf.float32)[:, None]))
+    train_and_evaluate_models([small_model()], data, small_data(), 1, None, True, verbose=0)
+
+
+@pytest.fixture
+def model_of_vectors():
+    """A model that answers a picture with two rows of three numbers."""
+    return keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Reshape((2, 6))], name="rows")
+
+
+def test_a_model_without_classes_is_refused(model_of_vectors):
+    with pytest.raises(ValueError, match=r"rows gives outputs of shape \(1, 2, 6\), expected"):
+        train_and_evaluate_models([model_of_vectors], small_data(), small_data(), 1, 5, True)
+
+
+def test_a_damaged_picture_in_the_training_is_named(converted, tmp_path):
+    shutil.copytree(converted.images_directory, tmp_path / "images")
+    damaged = sorted((tmp_path / "images").glob("*/*.png"))[7]
+    damaged.write_bytes(b"some text")
+    data = read_image_labels(
+        converted.train_names, 30, (32, 32), images_directory=tmp_path / "images"
+    ).skip(1)
+    model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(10)])
+    with pytest.raises(ValueError, match=f"^{damaged}: not a picture, a damaged or too large one"):
+        train_and_evaluate_models([model], data, data, 1, None, True, verbose=0)
 
 
 # ---- one_cycle_schedule
@@ -589,6 +660,24 @@ def test_classes_that_neither_occur_nor_are_predicted_do_not_count():
 def test_predicting_an_empty_dataset_is_refused():
     with pytest.raises(ValueError, match="test_dataset is empty"):
         predict(small_model(), small_data().take(0))
+
+
+@pytest.mark.parametrize("label", [-1, 3, 10, 1.5, np.nan])
+def test_predicting_for_a_label_outside_the_classes_is_refused(label):
+    words = f"test_dataset has the label {label}, but the model has 3 classes, 0 to 2; correct"
+    with pytest.raises(ValueError, match=words):
+        predict(small_model(), with_label(label))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_predicting_for_a_pixel_that_is_no_number_is_refused(value):
+    with pytest.raises(ValueError, match="test_dataset has a pixel that is NaN or infinite"):
+        predict(small_model(), with_pixel(value))
+
+
+def test_predicting_by_a_model_without_classes_is_refused(model_of_vectors):
+    with pytest.raises(ValueError, match=r"rows gives outputs of shape \(5, 2, 6\), expected"):
+        predict(model_of_vectors, small_data())
 
 
 def test_prediction_runs_in_inference_mode():

@@ -10,14 +10,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from folder_state import files_below, room_for
+from killed import environment
 
-from utils.download_handle_data import ROOT
+from utils import training
 from utils.model_training_testing import one_cycle_schedule, train_and_evaluate_models
 
 PATCHES, EPOCHS = 4, 4
 PROGRAM = """
 import sys
-from tests import test_training
+import test_training
 test_training.train(sys.argv[1], pause=0.2)
 """
 
@@ -82,7 +84,7 @@ def uninterrupted():
 
 
 def test_a_killed_training_goes_on_and_ends_at_the_same_weights(tmp_path, uninterrupted):
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, tmp_path], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, tmp_path], env=environment())
     while not (tmp_path / "small.npz").exists():
         assert process.poll() is None
         time.sleep(0.02)
@@ -125,30 +127,104 @@ def test_a_damaged_checkpoint_is_named(tmp_path, keep):
         train(tmp_path)
 
 
-def test_a_loss_that_is_not_finite_leaves_the_checkpoint_before_it(tmp_path):
+def train_on_spoiled_data(folder, factor):
+    """Train on pictures that are multiplied by `factor` from the middle of the third epoch on."""
     patches = itertools.count()
 
     def spoil(images):
-        return images * np.float32(1 if next(patches) < 2.5 * PATCHES else np.nan)
+        return images * np.float32(1 if next(patches) < 2.5 * PATCHES else factor)
 
     def spoiled_later(images, labels):
         spoiled = tf.numpy_function(spoil, [images], tf.float32)
         return tf.ensure_shape(spoiled, images.shape), labels
 
-    with pytest.raises(FloatingPointError, match="small: the loss became nan"):
+    train_and_evaluate_models(
+        [seeded_model()],
+        seeded_data().map(spoiled_later),
+        seeded_data(),
+        EPOCHS,
+        None,
+        True,
+        checkpoint_directory=folder,
+        verbose=0,
+    )
+
+
+def assert_sound_checkpoint(path):
+    with np.load(path) as file:
+        history = json.loads(str(file["history"]))
+        arrays = [file[name] for name in file if name.isdigit()]
+    assert history["loss"]
+    assert np.isfinite([history["loss"], history["val_loss"]]).all()
+    assert all(np.isfinite(array).all() for array in arrays)
+    return len(history["loss"])
+
+
+@pytest.mark.parametrize(
+    ("factor", "error", "words"),
+    [
+        (np.nan, ValueError, "train_dataset has a pixel that is NaN or infinite"),
+        (np.inf, ValueError, "train_dataset has a pixel that is NaN or infinite"),
+        (3e38, FloatingPointError, "small: the loss became"),
+    ],
+)
+def test_what_is_not_finite_stops_and_leaves_the_checkpoint_before_it(
+    tmp_path, factor, error, words
+):
+    with pytest.raises(error, match=words):
+        train_on_spoiled_data(tmp_path, factor)
+    assert {path.name for path in tmp_path.iterdir()} == {"small.npz"}
+    assert_sound_checkpoint(tmp_path / "small.npz")
+
+
+def test_weights_that_the_last_step_of_an_epoch_spoils_are_not_kept(tmp_path):
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([2 * PATCHES - 2], [0.01, 1e38])
+    data = seeded_data()
+    with pytest.raises(FloatingPointError, match=r"small: the loss became (nan|inf) in epoch 2"):
         train_and_evaluate_models(
             [seeded_model()],
-            seeded_data().map(spoiled_later),
-            seeded_data(),
+            data,
+            data,
             EPOCHS,
             None,
             True,
+            rate,
             checkpoint_directory=tmp_path,
             verbose=0,
         )
-    with np.load(tmp_path / "small.npz") as file:
-        losses = json.loads(str(file["history"]))["loss"]
-        arrays = [file[name] for name in file if name.isdigit()]
-    assert losses
-    assert np.isfinite(losses).all()
-    assert all(np.isfinite(array).all() for array in arrays)
+    assert assert_sound_checkpoint(tmp_path / "small.npz") == 1
+
+
+def test_full_disk_stops_the_training_and_the_checkpoint_before_it_serves(
+    tmp_path, monkeypatch, uninterrupted
+):
+    save, kept = training._save, []
+
+    def save_once(*arguments):
+        with room_for(1000 if kept else 1_000_000):
+            save(*arguments)
+        kept.append((tmp_path / "small.npz").read_bytes())
+
+    monkeypatch.setattr(training, "_save", save_once)
+    with pytest.raises(OSError, match="File too large"):
+        train(tmp_path)
+    monkeypatch.undo()
+    assert files_below(tmp_path) == {"small.npz": kept[0]}
+    weights, _ = train(tmp_path)
+    assert_same(weights, uninterrupted[0])
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nobody"])
+def test_checkpoints_that_nobody_can_write_are_noticed_before_any_data_is_read(tmp_path, place):
+    (tmp_path / "file").touch()
+
+    def never():
+        raise AssertionError("the data was read")
+        yield
+
+    data = tf.data.Dataset.from_generator(never, output_signature=seeded_data().element_spec)
+    with pytest.raises(OSError, match=f"{place}: nothing can be written there"):
+        train_and_evaluate_models(
+            [seeded_model()], data, data, 1, None, True, checkpoint_directory=tmp_path / place
+        )
+    assert files_below(tmp_path) == {"file": b""}

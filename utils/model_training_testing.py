@@ -14,6 +14,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from utils.augment import views_to_average
 from utils.checks import positive_integer
+from utils.files import check_writable
+from utils.patch_checks import check_patch, checked, number_of_classes, value_errors
 from utils.training import train_model
 
 BN_MOMENTUM = 0.9  # Keras's 0.99 needs some hundred steps before it tells the truth
@@ -141,6 +143,7 @@ def one_cycle_schedule(peak, steps, *, warm_up=0.25):
     )
 
 
+@value_errors()
 def train_and_evaluate_models(
     models_list,
     train_dataset,
@@ -198,27 +201,32 @@ def train_and_evaluate_models(
     Raises
     ------
     ValueError
-        If there is no model, no data or no epoch, two models share a name, or a checkpoint is
-        damaged or of other settings.
+        If there is no model, no data or no epoch, two models share a name, a label is outside the
+        classes, a pixel is NaN or infinite, or a checkpoint is damaged or of other settings.
+    OSError
+        If the checkpoint directory can't be written; before anything is read.
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
     _check_names(models_list)
+    if checkpoint_directory is not None:
+        check_writable(checkpoint_directory)
     epochs = positive_integer("epochs", epochs)
     _first_patch("validation", validation_dataset)
     images, _ = _first_patch("train", train_dataset)
     if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
         train_dataset = train_dataset.rebatch(batch_size)
+    classes = [number_of_classes(model, model(images[:1], training=False)) for model in models_list]
     histories = {}
-    for model in models_list:
+    for model, count in zip(models_list, classes, strict=True):
         optimizer = keras.optimizers.SGD(
             l_r, momentum=mome, nesterov=nesterov, weight_decay=weight_decay
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         histories[model.name] = train_model(
             model,
-            train_dataset,
-            validation_dataset,
+            checked("train_dataset", train_dataset, count),
+            checked("validation_dataset", validation_dataset, count),
             epochs,
             optimizer,
             _loss(label_smoothing),
@@ -232,6 +240,7 @@ def train_and_evaluate_models(
     return best, histories[best.name]
 
 
+@value_errors()
 def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
     """Predict a dataset patch by patch, and score the predictions.
 
@@ -251,12 +260,19 @@ def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
     predictions : ndarray of int, shape (N,)
         Class indices in the order of the dataset.
     labels : ndarray of int, shape (N,)
+
+    Raises
+    ------
+    ValueError
+        If there is no data, a label is outside the classes, or a pixel is NaN or infinite.
     """
     predictions, labels = [], []
     for images, patch_labels in test_dataset:
         views = views_to_average(images) if test_time_augmentation else [images]
-        probabilities = sum(map(prediction_model.predict_on_batch, views))
-        predictions.append(np.argmax(probabilities, axis=1))
+        outputs = [prediction_model.predict_on_batch(view) for view in views]
+        classes = number_of_classes(prediction_model, outputs[0])
+        check_patch("test_dataset", images, patch_labels, classes)
+        predictions.append(np.argmax(sum(outputs), axis=1))
         labels.append(np.asarray(patch_labels))
     if not labels:
         raise ValueError("test_dataset is empty; check the names file it was made from")

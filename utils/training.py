@@ -73,11 +73,12 @@ def train_model(
             verbose=verbose,
             shuffle=False,  # that is the dataset's business
         )
-    losses = history.history["loss"]
-    history.epoch = list(range(len(losses)))
-    if not math.isfinite(losses[-1]):
+    count = len(history.history["loss"])
+    history.epoch = list(range(count))
+    loss = _not_finite({name: values[-1] for name, values in history.history.items()})
+    if loss is not None:
         raise FloatingPointError(
-            f"{model.name}: the loss became {losses[-1]} in epoch {len(losses)}; lower l_r"
+            f"{model.name}: the loss became {loss} in epoch {count}; lower l_r"
         )
     if twin is not model:
         model.set_weights(twin.get_weights())
@@ -97,8 +98,16 @@ class _Keep(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         for name, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
             self.history.setdefault(name, []).append(float(value))
-        if self.checkpoint is not None and math.isfinite(logs["loss"]):
+        if _not_finite(logs) is not None:
+            self.model.stop_training = True
+        elif self.checkpoint is not None:
             _save(self.checkpoint, self.model, self.settings, self.history)
+
+
+def _not_finite(logs):
+    """Return a loss that is NaN or infinite; after an epoch's last step only validation has one."""
+    losses = (logs["loss"], logs["val_loss"])
+    return next((loss for loss in losses if not math.isfinite(loss)), None)
 
 
 def _save(path, model, settings, history):
