@@ -61,6 +61,11 @@ def test_file_url_may_have_escaped_characters(sample_archive, tmp_path, archive_
     assert download_data(path.as_uri()).read_bytes() == archive_bytes
 
 
+def test_path_may_have_characters_that_a_url_would_escape(sample_archive, tmp_path, archive_bytes):
+    path = shutil.copy(sample_archive, tmp_path / "100%41 #1.tar.gz")
+    assert download_data(str(path)).read_bytes() == archive_bytes
+
+
 def test_given_directory_is_taken(sample_archive, data_directory, tmp_path, archive_bytes):
     kept = download_data(sample_archive, directory=tmp_path / "elsewhere")
     assert kept.read_bytes() == archive_bytes
@@ -235,6 +240,16 @@ def test_official_host_is_the_last_and_the_hash_decides(
     server.add("/official", archive_bytes)
     assert download_data(official).read_bytes() == archive_bytes
     assert [path for path, _ in server.requests] == ["/one", "/two", "/two", "/official"]
+
+
+def test_finished_part_of_the_official_archive_needs_no_request(
+    server, official, data_directory, archive_bytes
+):
+    data_directory.mkdir()
+    (data_directory / f"{ARCHIVE_NAME}.part").write_bytes(archive_bytes)
+    download_data(official)
+    assert files_below(data_directory) == {ARCHIVE_NAME: archive_bytes}
+    assert server.requests == []
 
 
 def test_other_archive_does_not_pass_for_the_official_one(
