@@ -14,13 +14,13 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
 import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
 
 from utils.download_handle_data import ROOT
 from utils.files import atomic_path
+from utils.read_model import load_model
 
 TOLERANCE = 1e-4  # of a probability
 CHECKED = 256  # random pictures
@@ -36,10 +36,11 @@ def export_model(path, directory):
 
     Raises
     ------
-    ValueError
-        If a difference is larger than 1e-4; the file is not kept.
+    FileNotFoundError, ValueError
+        If there is no model or `utils.read_model.load_model` refuses it; or if a difference is
+        larger than 1e-4, and the file is not kept.
     """
-    model = keras.models.load_model(path, compile=False)
+    model = load_model(path)
     images = np.random.default_rng(0).random((CHECKED, *model.input_shape[1:]), np.float32)
     expected = model(images, training=False).numpy()
     differences = {}
@@ -79,7 +80,7 @@ def main():
     for path in parser.parse_args().models or [ROOT / "models" / "model_1.keras"]:
         try:
             differences = export_model(path, ROOT / "build" / "export")
-        except ValueError as problem:
+        except (FileNotFoundError, ValueError) as problem:
             sys.exit(str(problem))
         for target, difference in differences.items():
             print(f"{target}: at most {difference:.1e} from Keras's probabilities")

@@ -19,6 +19,7 @@ from utils.download_handle_data import CLASS_NAMES
 from utils.files import sha256_of
 from utils.load_patchs import images_to_patch
 from utils.picture_input import load_square
+from utils.read_model import load_model
 
 BATCH = 128  # pictures a call
 
@@ -78,18 +79,11 @@ def load_classifier(path):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is damaged, or no classifier of pictures into the ten classes with a softmax.
+        If `utils.read_model.load_model` refuses it, or it is no classifier of pictures into the
+        ten classes with a softmax.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no model there; train one with 'make run'")
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # whatever Keras, zipfile and h5py raise on a damaged file
-        raise ValueError(
-            f"{path}: not a Keras model or a damaged one ({type(error).__name__}); "
-            "restore it with git, or train one with 'make run'"
-        ) from error
+    model = load_model(path)
     run = _compile(path, model)
     image_shape = model.input_shape[1:3]
     for count in (1, BATCH):
