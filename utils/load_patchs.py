@@ -13,7 +13,7 @@ from utils.augment import augment_patches
 from utils.checks import positive_integer
 from utils.download_handle_data import picture_paths
 from utils.names_file import read_names_file
-from utils.read_pictures import GROUP, load_group, load_picture, resize
+from utils.read_pictures import GROUP, group_loader, load_picture, resize
 
 SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
 
@@ -186,8 +186,9 @@ def read_image_labels(
     dataset = tf.data.Dataset.from_tensor_slices((tf.constant(paths), np.array(labels, np.int32)))
     if shuffle and cache is None:
         dataset = dataset.shuffle(len(paths), seed=seed)
+    load_group = group_loader((height, width))
     dataset = dataset.batch(GROUP).map(
-        lambda paths, labels: (load_group(paths, (height, width)), labels),
+        lambda paths, labels: (load_group(paths), labels),
         num_parallel_calls=os.cpu_count(),
     )
     if cache is not None:

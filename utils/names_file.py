@@ -6,7 +6,7 @@ from pathlib import Path
 from utils.checks import is_reserved_name
 from utils.files import write_text
 
-NO_PLAIN_NAME = re.compile(r".*[/\\\x00-\x1f\x7f-\x9f].*|\.|\.\.", re.DOTALL)
+PLAIN_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f-\x9f]+")
 
 
 def read_names_file(path):
@@ -122,6 +122,6 @@ def _parse_line(path, number, line):
             f"{path}, line {number}: {line.strip()!r} is not '<file name> <label index>' "
             "with a label from 0 to 9"
         )
-    if NO_PLAIN_NAME.fullmatch(name) or is_reserved_name(name):
+    if not PLAIN_NAME.fullmatch(name) or is_reserved_name(name):
         raise ValueError(f"{path}, line {number}: {name!r} is not a plain file name")
     return name, int(label)

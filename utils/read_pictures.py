@@ -5,20 +5,30 @@ pictures from thread to thread takes longer than reading them (`benchmarks/read.
 `utils.pictures.encode_png` made is taken out of the file as it is; other pictures are decoded.
 """
 
+import functools
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from utils.pictures import END, HEAD, MAX_PIXELS, PIXELS_SIZE, ROW_SIZE, SIZE, check_header
+from utils.pictures import (
+    END,
+    HEAD,
+    MAX_PIXELS,
+    PIXELS_SIZE,
+    ROW_SIZE,
+    SIZE,
+    check_header,
+    encode_png,
+)
 
 GROUP = 128  # pictures loaded in one call
 ADLER_START = np.array([PIXELS_SIZE, 1], np.int32)
 ADLER_WEIGHTS = np.stack([np.arange(PIXELS_SIZE, 0, -1), np.ones(PIXELS_SIZE)], 1).astype(np.int32)
-PNG_START, PNG_END = HEAD[:8], END
+BIG_ENDIAN = np.array([[256, 0], [1, 0], [0, 256], [0, 1]], np.int32)  # 4 bytes to 2 numbers
+SOUND = encode_png(np.zeros((1, 3072), np.uint8))
+NO_PICTURE = "not a picture, a damaged or too large one; convert it again"
 
 
 def load_picture(path):
@@ -33,32 +43,37 @@ def load_picture(path):
         check_header(file)
         return _decode(file)
     except (ValueError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(
-            f"{path}: not a picture, a damaged or too large one; convert it again: {error}"
-        ) from error
+        raise ValueError(f"{path}: {NO_PICTURE}: {error}") from error
 
 
-def load_group(paths, image_shape):
-    """Load pictures as one tensor, inside a function of a ``tf.data`` pipeline.
+@functools.cache  # building the graph takes as long as reading some thousand pictures
+def group_loader(image_shape):
+    """Return a function that loads pictures as one tensor, for the map of a ``tf.data`` pipeline.
 
     Parameters
     ----------
-    paths : tensor of string, shape (N,), N at most `GROUP`
     image_shape : tuple of 2 int
         Height and width; pictures of another size are resized.
 
     Returns
     -------
-    tensor of uint8, shape (N, height, width, 3), 0 to 255
+    function
+        Of paths (tensor of string, shape (N,), N at most `GROUP`); returns a tensor of uint8,
+        shape (N, height, width, 3), 0 to 255.
     """
-    files = _read_files(paths)
-    pixels, are_stored = _stored_pixels(files)
-    images = tf.cond(
-        are_stored,
-        lambda: resize(pixels, image_shape),
-        lambda: _decode_files(paths, files, image_shape),
-    )
-    return tf.ensure_shape(images, (None, *image_shape, 3))
+
+    def load_group(paths):
+        files = _read_files(paths)
+        pixels, are_stored = _stored_pixels(files)
+        images = tf.cond(
+            are_stored,
+            lambda: resize(pixels, image_shape),
+            lambda: _decode_files(paths, files, image_shape),
+        )
+        return tf.ensure_shape(images, (None, *image_shape, 3))
+
+    signature = [tf.TensorSpec([None], tf.string)]
+    return tf.function(load_group, signature, autograph=False).get_concrete_function()
 
 
 def _read_files(paths):
@@ -76,54 +91,61 @@ def _stored_pixels(files):
     head, rows, checksum, _, end = tf.split(data, sizes, axis=1)
     # Adler-32 (RFC 1950) is the sum of all bytes, and the sum of these sums after each byte.
     sums = (tf.matmul(tf.cast(rows, tf.int32), ADLER_WEIGHTS) + ADLER_START) % 65521
-    found = tf.bitcast(tf.reshape(tf.reverse(checksum, [1]), (-1, 2, 2)), tf.uint16)[:, ::-1]
     are_stored = (
         tf.reduce_all(tf.strings.length(files) == SIZE)
         & tf.reduce_all(head == np.frombuffer(HEAD, np.uint8))
         & tf.reduce_all(end == np.frombuffer(END, np.uint8))
-        & tf.reduce_all(sums == tf.cast(found, tf.int32))
+        & tf.reduce_all(tf.matmul(tf.cast(checksum, tf.int32), BIG_ENDIAN) == sums)
     )
     pixels = tf.reshape(rows, (-1, 32, ROW_SIZE))[:, :, 1:]  # without the row's filter
     return tf.reshape(pixels, (-1, 32, 32, 3)), are_stored
 
 
 def _decode_files(paths, files, image_shape):
-    """Decode pictures of any kind and size."""
-    with tf.control_dependencies([tf.numpy_function(_check_files, [paths, files], tf.bool)]):
-        return tf.map_fn(
-            lambda file: resize(_decode(file), image_shape),
-            tf.identity(files),
-            fn_output_signature=tf.TensorSpec((*image_shape, 3), tf.uint8),
-        )
+    """Decode pictures of any kind and size; an error names the first that is none.
+
+    All in the graph: a program that ends while its pipeline calls Python may hang.
+    """
+    # A dataset can leave out what fails. The sound picture at its end keeps it from being empty.
+    files = tf.concat([files, SOUND], axis=0)
+    pictures = tf.data.Dataset.from_tensor_slices(files).enumerate()
+    decoded = pictures.map(lambda place, file: (place, resize(_decode_small(file), image_shape)))
+    places, images = decoded.ignore_errors().batch(GROUP + 1).get_single_element()
+    right = tf.size(places) - 1
+    first_wrong = tf.math.count_nonzero(places[:-1] == tf.range(right, dtype=tf.int64))
+    message = [tf.gather(tf.concat([paths, [""]], axis=0), first_wrong), NO_PICTURE]
+    with tf.control_dependencies([tf.debugging.Assert(right == tf.size(paths), message)]):
+        return images[:-1]
+
+
+def _decode_small(file):
+    is_small = tf.debugging.Assert(_count_pixels(file) <= MAX_PIXELS, [NO_PICTURE])
+    with tf.control_dependencies([is_small]):
+        return _decode(file)
+
+
+def _count_pixels(file):
+    """Return height times width, by the header of a PNG, GIF, BMP or JPEG picture."""
+
+    def product(start, kind, little_endian):
+        sides = tf.strings.substr(file, start, 2 * kind.size)
+        sides = tf.io.decode_raw(sides, kind, little_endian=little_endian)
+        return tf.reduce_prod(tf.abs(tf.cast(sides, tf.int64)))
+
+    first = tf.strings.substr(file, 0, 1)
+    return tf.case(
+        [
+            (first == b"\x89", lambda: product(16, tf.int32, False)),
+            (first == b"G", lambda: product(6, tf.uint16, True)),
+            (first == b"B", lambda: product(18, tf.int32, True)),
+        ],
+        default=lambda: tf.reduce_prod(tf.image.extract_jpeg_shape(file, tf.int64)[:2]),
+    )
 
 
 def _decode(file):
     image = tf.io.decode_image(file, channels=3, expand_animations=False)
     return tf.ensure_shape(image, (None, None, 3))
-
-
-def _check_files(paths, files):
-    """Raise ValueError naming the path of a damaged picture, which the decoder wouldn't name."""
-    for path, file in zip(paths, files, strict=True):
-        if not _is_whole_png(file):
-            load_picture(path.decode())
-    return True
-
-
-def _is_whole_png(file):
-    """Tell whether the bytes of a PNG agree with the checksums in it, and its size is usual."""
-    if not (file.startswith(PNG_START) and file.endswith(PNG_END)):
-        return False
-    width, height = struct.unpack(">2I", file[16:24])
-    if width * height > MAX_PIXELS:
-        return False
-    place = len(PNG_START)
-    while place < len(file):
-        end = place + 8 + int.from_bytes(file[place : place + 4])
-        if zlib.crc32(file[place + 4 : end]) != int.from_bytes(file[end : end + 4]):
-            return False
-        place = end + 4
-    return True
 
 
 def resize(image, image_shape):
