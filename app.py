@@ -12,8 +12,12 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # 1.4 times as fast where it is off
+if __name__ == "__main__":
+    # Keras imports these where they are installed; the page starts sooner without.
+    sys.modules.update(dict.fromkeys(("matplotlib", "sklearn")))
 
 import gradio as gr
+from gradio.components.plot import PlotData
 
 import page_parts
 from utils import download_handle_data
@@ -65,7 +69,8 @@ def build_page(classifiers):
             answer = classify(picture_path, classifiers[model])
         except ValueError as problem:
             return page_parts.sentence(str(problem)), None, ""
-        return page_parts.label(answer), page_parts.chart(answer), page_parts.seen(answer)
+        chart = PlotData(type="plotly", plot=page_parts.chart(answer))
+        return page_parts.label(answer), chart, page_parts.seen(answer)
 
     def show_several(paths, model):
         if not paths:

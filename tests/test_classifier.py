@@ -3,6 +3,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from utils.classifier import classify, load_classifier, run_in_batches, threshold_path
 from utils.download_handle_data import CLASS_NAMES, ROOT
@@ -46,6 +47,20 @@ def test_the_page_and_the_notebooks_get_the_same_from_the_same_files(model, clas
         np.testing.assert_array_equal(
             answer.seen, np.rint(load_images_patch([path])[0] * 255).astype(np.uint8)
         )
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_picture_of_another_size_is_resized_as_the_notebooks_do(
+    model, classifier, tmp_path, suffix
+):
+    path = tmp_path / f"a.{suffix}"
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    images = load_images_patch([path], image_shape=(32, 32))
+    answer = classify(path, classifier)
+    expected = model(images, training=False).numpy()[0]
+    np.testing.assert_allclose(list(answer.shares.values()), expected, atol=1e-6)
+    np.testing.assert_array_equal(answer.seen, np.rint(images[0] * 255).astype(np.uint8))
 
 
 def test_batches_of_any_length_give_what_the_model_gives(model, classifier):

@@ -1,4 +1,7 @@
+import json
+
 import numpy as np
+import plotly.graph_objects as go
 
 import page_parts
 from utils.classifier import Answer
@@ -19,7 +22,7 @@ def test_an_answer_not_to_be_trusted_is_not_shouted():
 
 def test_only_the_predicted_bar_has_another_colour():
     for answer in (FROG, DOUBTED):
-        (bars,) = page_parts.chart(answer).data
+        (bars,) = go.Figure(json.loads(page_parts.chart(answer))).data
         assert bars.y == CLASS_NAMES
         np.testing.assert_allclose(bars.x, [100 * share for share in SHARES.values()])
         others = set(bars.marker.color) - {bars.marker.color[CLASS_NAMES.index("frog")]}

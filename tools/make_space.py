@@ -26,7 +26,7 @@ MODULES = (
     *("files", "load_patchs", "names_file", "picture_input", "pictures", "read_batches"),
     *("read_model", "read_pictures"),
 )
-PACKAGES = ("filelock", "keras", "numpy", "pillow", "plotly", "requests", "tqdm")
+PACKAGES = ("filelock", "keras", "numpy", "pillow", "requests", "tqdm")
 
 README = """\
 ---

@@ -17,9 +17,10 @@ import tensorflow as tf
 
 from utils.download_handle_data import CLASS_NAMES
 from utils.files import sha256_of
-from utils.load_patchs import images_to_patch
+from utils.load_patchs import to_float
 from utils.picture_input import load_square
 from utils.read_model import load_model
+from utils.read_pictures import resize
 
 BATCH = 128  # pictures a call
 
@@ -36,6 +37,9 @@ class Classifier(NamedTuple):
     run : callable
         Pixels float32 of shape (N, height, width, 3), 0 to 1, to probabilities of shape (N, 10)
         and energy scores of shape (N,), both float32 tensors.
+    look : callable
+        One picture, uint8 of shape (any height, any width, 3), to what the model sees of it, uint8
+        of shape (height, width, 3), its probabilities and its score, all tensors.
     threshold : float or None
         Answers of a lower score are not to be trusted; None where nobody has chosen one.
     """
@@ -43,6 +47,7 @@ class Classifier(NamedTuple):
     name: str
     image_shape: tuple
     run: Callable
+    look: Callable
     threshold: float | None
 
 
@@ -84,11 +89,11 @@ def load_classifier(path):
     """
     path = Path(path)
     model = load_model(path)
-    run = _compile(path, model)
+    run, look = _compile(path, model)
     image_shape = model.input_shape[1:3]
-    for count in (1, BATCH):
-        run(np.zeros((count, *image_shape, 3), np.float32))
-    return Classifier(path.stem, image_shape, run, _threshold(path))
+    look(np.zeros((*image_shape, 3), np.uint8))
+    run(np.zeros((BATCH, *image_shape, 3), np.float32))
+    return Classifier(path.stem, image_shape, run, look, _threshold(path))
 
 
 def threshold_path(model_path):
@@ -115,14 +120,13 @@ def classify(picture, classifier):
         If the file holds no picture; the message is a sentence for who uploaded it.
     """
     square = picture if isinstance(picture, np.ndarray) else load_square(picture)
-    images = images_to_patch([square], classifier.image_shape)
-    probabilities, scores = (result.numpy()[0] for result in classifier.run(images))
+    seen, probabilities, score = (result.numpy() for result in classifier.look(square))
     shares = dict(zip(CLASS_NAMES, map(float, probabilities), strict=True))
     return Answer(
         CLASS_NAMES[int(probabilities.argmax())],
         shares,
-        classifier.threshold is None or bool(scores >= classifier.threshold),
-        np.rint(images[0] * 255).astype(np.uint8),
+        classifier.threshold is None or bool(score >= classifier.threshold),
+        seen,
     )
 
 
@@ -159,7 +163,13 @@ def _compile(path, model):
         logits = tf.matmul(body(images, training=False), head.kernel) + head.bias
         return tf.nn.softmax(logits), tf.reduce_logsumexp(logits, axis=1)
 
-    return run
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])
+    def look(square):  # all in one graph: a call of each step by itself takes twice as long
+        image = resize(square, shape[1:3])
+        probabilities, scores = run(to_float(image)[tf.newaxis])
+        return image, probabilities[0], scores[0]
+
+    return run, look
 
 
 def _threshold(path):

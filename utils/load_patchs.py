@@ -124,7 +124,7 @@ def images_to_patch(images, image_shape):
     ndarray of float32, shape (N, height, width, 3), 0 to 1
     """
     sides = _sides(image_shape)
-    return _to_float(tf.stack([resize(image, sides) for image in images])).numpy()
+    return to_float(tf.stack([resize(image, sides) for image in images])).numpy()
 
 
 def read_image_labels(
@@ -200,7 +200,7 @@ def read_image_labels(
         dataset = dataset.rebatch(patch_size)
     if max_shift is not None:
         dataset = augment_patches(dataset, max_shift, seed)
-    dataset = dataset.map(lambda images, labels: (_to_float(images), labels)).prefetch(2)
+    dataset = dataset.map(lambda images, labels: (to_float(images), labels)).prefetch(2)
     return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(paths) // patch_size)))
 
 
@@ -244,5 +244,6 @@ def _check_pictures_exist(path, lines, pictures):
             )
 
 
-def _to_float(images):
+def to_float(images):
+    """Bring uint8 images (tensor), 0 to 255, to the float32 in [0, 1] that models take."""
     return tf.cast(images, tf.float32) / 255.0
