@@ -19,7 +19,7 @@ HEADER = ("file", "class", "percent", "note", *CLASS_NAMES)
 BAR, PREDICTED, DOUBTED = "#9db4c8", "#e4572e", "#8d8d8d"
 LAYOUT = {
     "height": 380,
-    "margin": {"l": 90, "r": 10, "t": 10, "b": 40},
+    "margin": {"l": 90, "r": 10, "t": 10, "b": 50},
     "xaxis": {
         "title": {"text": "percent"},
         "range": [0, 118],  # room for the number beside a full bar
@@ -42,8 +42,9 @@ CSS = """
 .several tr:first-child {font-weight: bold}
 """
 # Gradio's own refusals of an upload come as a pop-up titled "Error": this speaks before it does.
+# And it takes a picture by Ctrl+V, where Gradio has a button only.
 HEAD = f"""<script>
-function refuse(event) {{
+function receive(event) {{
   const files = (event.dataTransfer ?? event.clipboardData ?? event.target).files ?? [];
   if (files.length === 0) return;
   const several = event.target.closest?.("#several");
@@ -55,12 +56,17 @@ function refuse(event) {{
       reason = "This file is not a picture that can be read; {BETTER}";
   }}
   document.querySelector("#notice p").textContent = reason;
+  const input = document.querySelector("#picture input[type=file]");
+  if (!reason && event.type === "paste" && input?.closest("#picture").checkVisibility()) {{
+    input.files = files;
+    input.dispatchEvent(new Event("change", {{bubbles: true}}));
+  }}
   if (!reason) return;
   event.preventDefault();
   event.stopImmediatePropagation();
   if (event.type === "change") event.target.value = "";
 }}
-for (const type of ["change", "drop", "paste"]) window.addEventListener(type, refuse, true);
+for (const type of ["change", "drop", "paste"]) window.addEventListener(type, receive, true);
 </script>"""
 
 

@@ -67,7 +67,7 @@ def test_the_api_gives_label_and_percentages_by_name(client, classifier, picture
         assert percentage / 100 == pytest.approx(expected.shares[name], abs=1e-6)
 
 
-def test_the_snippet_of_the_readme_runs(page):
+def test_the_snippet_of_the_readme_runs(page, classifier):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     snippets = [part.split("```")[0] for part in text.split("```python\n")[1:]]
     snippet = next(snippet for snippet in snippets if "gradio_client" in snippet)
@@ -76,7 +76,9 @@ def test_the_snippet_of_the_readme_runs(page):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-    assert "deer" in run.stdout
+    answer = classify(ROOT / "images" / "examples" / "1_deer.png", classifier)
+    assert run.stdout.split()[0] == answer.label
+    assert float(run.stdout.split()[1]) == pytest.approx(100 * answer.shares["deer"], abs=1e-4)
 
 
 def test_a_bad_picture_is_refused_in_words_and_the_page_works_on(client, picture, tmp_path):
