@@ -1,7 +1,8 @@
 """One picture and 10,000, by `model.predict`, our call, ONNX Runtime and LiteRT; and the page.
 
 Prints milliseconds, and each as a multiple of ONNX Runtime's: the median over rounds in which all
-take turns, since on a shared machine a single time says little.
+take turns, with the smallest and the largest, since on a shared machine a single time says little.
+All four use as many threads as there are cores. Takes about three minutes on two idle cores.
 """
 
 import os
@@ -15,9 +16,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 import numpy as np
+from gradio_client import Client, handle_file
 
 import page_parts
 from tools.export_model import export_model, litert_runner, onnx_runner
+from tools.page_server import serve
 from utils.classifier import BATCH, classify, load_classifier, run_in_batches
 from utils.download_handle_data import ROOT
 from utils.results import markdown_table, processor_name
@@ -28,13 +31,14 @@ EXAMPLES = sorted((ROOT / "images" / "examples").glob("*.png"))
 
 def measure(ways, images, rounds):
     """Time functions (dict by name) of `images` in turn; return name to seconds, a list each."""
+    for way in ways.values():
+        way(images[:BATCH])  # warms up
     times = {name: [] for name in ways}
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for name, way in ways.items():
             start = time.perf_counter()
             way(images)
-            if number:  # the first round warms up
-                times[name].append(time.perf_counter() - start)
+            times[name].append(time.perf_counter() - start)
     return times
 
 
@@ -42,8 +46,10 @@ def print_table(title, times):
     peer = times["ONNX Runtime"]
     rows = []
     for name, own in times.items():
-        ratio = statistics.median(a / b for a, b in zip(own, peer, strict=True))
-        rows.append([name, f"{1000 * statistics.median(own):.2f}", f"{ratio:.2f}"])
+        ratios = [a / b for a, b in zip(own, peer, strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}, {len(own)} rounds"
+        times_peer = f"{statistics.median(ratios):.2f} ({spread})"
+        rows.append([name, f"{1000 * statistics.median(own):.2f}", times_peer])
     header = [title, "median, ms", "times ONNX Runtime's"]
     print("\n" + markdown_table(header, rows), flush=True)
 
@@ -62,6 +68,21 @@ def page_milliseconds(classifier, path, repeats=50):
         page_parts.label(answer), page_parts.chart(answer), page_parts.seen(answer)
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times)
+
+
+def answer_seconds(path):
+    """Return the seconds from the server's start to its first answer, and those of the next.
+
+    The picture at `path` is uploaded for each of them.
+    """
+    times = [time.perf_counter()]
+    with serve() as (url, _):
+        client = Client(url, verbose=False)
+        for _ in range(2):
+            client.predict(handle_file(path), api_name="/predict")
+            times.append(time.perf_counter())
+        client.close()
+    return times[1] - times[0], times[2] - times[1]
 
 
 if __name__ == "__main__":
@@ -83,3 +104,5 @@ if __name__ == "__main__":
     print_table("10,000 pictures", measure(ways | batched, images, 5))
     for path in EXAMPLES:
         print(f"the page's own compute, {path.name}: {page_milliseconds(classifier, path):.1f} ms")
+    first, second = answer_seconds(EXAMPLES[0])
+    print(f"from the server's start to its first answer {first:.1f} s, the next in {second:.2f} s")
