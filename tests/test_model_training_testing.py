@@ -676,7 +676,7 @@ def test_predicting_for_a_pixel_that_is_no_number_is_refused(value):
 
 
 def test_predicting_by_a_model_without_classes_is_refused(model_of_vectors):
-    with pytest.raises(ValueError, match=r"rows gives outputs of shape \(5, 2, 6\), expected"):
+    with pytest.raises(ValueError, match=r"rows gives outputs of shape \(1, 2, 6\), expected"):
         predict(model_of_vectors, small_data())
 
 

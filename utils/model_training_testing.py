@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from utils.augment import views_to_average
 from utils.checks import positive_integer
 from utils.files import check_writable
-from utils.patch_checks import check_patch, checked, number_of_classes, value_errors
+from utils.patch_checks import checked, number_of_classes, value_errors
 from utils.training import train_model
 
 BN_MOMENTUM = 0.9  # Keras's 0.99 needs some hundred steps before it tells the truth
@@ -216,7 +216,7 @@ def train_and_evaluate_models(
     images, _ = _first_patch("train", train_dataset)
     if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
         train_dataset = train_dataset.rebatch(batch_size)
-    classes = [number_of_classes(model, model(images[:1], training=False)) for model in models_list]
+    classes = [number_of_classes(model, images) for model in models_list]
     histories = {}
     for model, count in zip(models_list, classes, strict=True):
         optimizer = keras.optimizers.SGD(
@@ -266,16 +266,14 @@ def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
     ValueError
         If there is no data, a label is outside the classes, or a pixel is NaN or infinite.
     """
+    images, _ = _first_patch("test", test_dataset)
+    classes = number_of_classes(prediction_model, images)
     predictions, labels = [], []
-    for images, patch_labels in test_dataset:
+    for images, patch_labels in checked("test_dataset", test_dataset, classes):
         views = views_to_average(images) if test_time_augmentation else [images]
-        outputs = [prediction_model.predict_on_batch(view) for view in views]
-        classes = number_of_classes(prediction_model, outputs[0])
-        check_patch("test_dataset", images, patch_labels, classes)
-        predictions.append(np.argmax(sum(outputs), axis=1))
+        probabilities = sum(map(prediction_model.predict_on_batch, views))
+        predictions.append(np.argmax(probabilities, axis=1))
         labels.append(np.asarray(patch_labels))
-    if not labels:
-        raise ValueError("test_dataset is empty; check the names file it was made from")
     predictions, labels = np.concatenate(predictions), np.concatenate(labels)
     macro_f1 = f1_score(labels, predictions, average="macro", zero_division=0)
     return accuracy_score(labels, predictions), float(macro_f1), predictions, labels

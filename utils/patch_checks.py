@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 
-def number_of_classes(model, outputs):
-    """Return how many classes `model` (keras.Model) tells apart by its `outputs` for a patch.
+def number_of_classes(model, images):
+    """Return how many classes `model` (keras.Model) tells apart in `images`, a patch.
 
-    ValueError naming the model if they are not of shape (N, classes).
+    ValueError naming the model if its outputs are not of shape (N, classes).
     """
-    shape = np.shape(outputs)
+    shape = np.shape(model(images[:1], training=False))
     if len(shape) != 2 or shape[1] < 2:
         raise ValueError(
             f"{model.name} gives outputs of shape {shape}, expected (pictures, classes); "
@@ -25,49 +25,49 @@ def number_of_classes(model, outputs):
     return shape[1]
 
 
-def check_patch(name, images, labels, classes):
-    """Raise ValueError if a pixel is not finite, or a label is none of the classes.
+def checked(name, dataset, classes):
+    """Return a dataset that fails at a label that is no class, or a pixel that is not finite.
+
+    All in the graph: a program that ends while its pipeline calls Python may hang.
 
     Parameters
     ----------
     name : str
         Of the dataset, for the message.
-    images : array of float, shape (N, height, width, 3)
-    labels : array of int, shape (N,)
+    dataset : tf.data.Dataset
+        Of (images float, labels of any number type) patches.
     classes : int
-        How many the model has.
+        How many the model has: the labels from 0 to `classes` - 1 are right.
     """
-    wrong = np.extract(~np.isin(labels, np.arange(classes)), labels)
-    if wrong.size:
-        raise ValueError(
-            f"{name} has the label {wrong[0]}, but the model has {classes} classes, 0 to "
-            f"{classes - 1}; correct the labels or the width of the model's last layer"
-        )
-    if not np.isfinite(images).all():
-        raise ValueError(f"{name} has a pixel that is NaN or infinite; look for what made it so")
-
-
-def checked(name, dataset, classes):
-    """Return `dataset` (tf.data.Dataset) with `check_patch` on each patch as it is read."""
 
     def check(images, labels):
-        check_patch(name, images, labels, classes)
-        return True
-
-    def pass_on(images, labels):
-        with tf.control_dependencies([tf.numpy_function(check, [images, labels], tf.bool)]):
+        numbers = tf.reshape(tf.cast(labels, tf.float32), (-1, 1))
+        is_class = tf.reduce_any(numbers == tf.range(classes, dtype=tf.float32), axis=1)
+        wrong = tf.strings.as_string(numbers[~is_class][:1], shortest=True)
+        outside = [f"{name} has the label ", tf.strings.reduce_join(wrong), advice]
+        with tf.control_dependencies(
+            [
+                tf.debugging.Assert(tf.reduce_all(is_class), [tf.strings.join(outside)]),
+                tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(images)), [no_number]),
+            ]
+        ):
             return tf.identity(images), tf.identity(labels)
 
-    return dataset.map(pass_on).prefetch(1)  # while the model is at the patch before
+    advice = (
+        f", but the model has {classes} classes, 0 to {classes - 1}; correct the labels or the "
+        "width of the model's last layer"
+    )
+    no_number = f"{name} has a pixel that is NaN or infinite; look for what made it so"
+    return dataset.map(check)
 
 
 @contextmanager
 def value_errors():
-    """Raise a ValueError of a function in a ``tf.data`` pipeline as what it was."""
+    """Raise what an assertion in a ``tf.data`` pipeline says as ValueError."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        message = re.search(r"ValueError: (.*)\nTraceback", str(error))
+        message = re.search(r"assertion failed: \[(.*)\]$", str(error), re.MULTILINE)
         if message is None:
             raise
         raise ValueError(message[1]) from error

@@ -113,8 +113,9 @@ def _decode_files(paths, files, image_shape):
     places, images = decoded.ignore_errors().batch(GROUP + 1).get_single_element()
     right = tf.size(places) - 1
     first_wrong = tf.math.count_nonzero(places[:-1] == tf.range(right, dtype=tf.int64))
-    message = [tf.gather(tf.concat([paths, [""]], axis=0), first_wrong), NO_PICTURE]
-    with tf.control_dependencies([tf.debugging.Assert(right == tf.size(paths), message)]):
+    path = tf.gather(tf.concat([paths, [""]], axis=0), first_wrong)
+    message = tf.strings.join([path, ": ", NO_PICTURE])
+    with tf.control_dependencies([tf.debugging.Assert(right == tf.size(paths), [message])]):
         return images[:-1]
 
 
