@@ -10,10 +10,39 @@ import tensorflow as tf
 from PIL import Image
 from small_pictures import encode, random_pixels
 
-from utils.load_patchs import extract_labels, load_images_patch, read_image_labels
+from utils import read_pictures
+from utils.load_patchs import (
+    extract_labels,
+    handle_images_path_and_labels,
+    load_images_patch,
+    load_paths_labels,
+    read_image_labels,
+)
 from utils.pictures import check_header
+from utils.read_batches import read_batch
 
 SHAPE = (32, 32)
+
+
+# ---- stored pictures
+
+
+def test_converted_pictures_are_taken_out_of_their_files_and_all_others_decoded(
+    converted, tmp_path, monkeypatch
+):
+    def decode_nothing(paths, _, image_shape):
+        return tf.zeros((tf.size(paths), *image_shape, 3), tf.uint8)
+
+    monkeypatch.setattr(read_pictures, "_decode_files", decode_nothing)
+    load = read_pictures.group_loader.__wrapped__(SHAPE)  # past its cache
+    pairs = load_paths_labels(converted.test_names)
+    paths, _ = handle_images_path_and_labels(pairs, images_directory=converted.images_directory)
+    expected = read_batch(converted.batches / "test_batch")[0].reshape(-1, 3, 32, 32)
+    np.testing.assert_array_equal(load(tf.constant(paths)), expected.transpose(0, 2, 3, 1))
+
+    other = tmp_path / "other.png"
+    other.write_bytes(encode(random_pixels(1)[0]))
+    assert not load(tf.constant([*paths, str(other)])).numpy().any()
 
 
 # ---- kinds of pictures
