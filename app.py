@@ -137,6 +137,7 @@ def launch(page, **options):
         max_file_size=MAX_BYTES,
         css=page_parts.CSS,
         head=page_parts.HEAD,
+        _frontend=False,  # not to give up where localhost takes 3 seconds to answer
         **options,
     )
 

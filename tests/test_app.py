@@ -17,6 +17,7 @@ from PIL import Image
 
 import app
 from tools.page_server import serve
+from utils import download_handle_data
 from utils.classifier import classify, load_classifier
 from utils.download_handle_data import CLASS_NAMES, ROOT
 
@@ -147,6 +148,7 @@ def test_a_hundred_clients_at_once_get_the_answers_to_their_own_pictures(
     for number, answer in enumerate(answers):
         expected = classify(tmp_path / f"{number}.png", classifier).shares
         assert answer == pytest.approx({k: 100 * v for k, v in expected.items()}, abs=1e-4)
+    assert len({round(answer["deer"], 3) for answer in answers}) > 90  # they can be told apart
     assert resident_bytes(page.process) - before < 300 * 2**20
 
 
@@ -164,6 +166,15 @@ def test_a_full_queue_says_so_and_uploads_are_deleted_in_time(picture, tmp_path)
             time.sleep(0.2)
         assert not list(tmp_path.rglob(picture.name))
         client.close()
+
+
+def test_the_examples_are_the_shipped_ones_and_a_real_picture_of_each_class(converted, monkeypatch):
+    shipped = sorted(map(str, app.EXAMPLES.glob("*.png")))
+    assert app.example_pictures() == shipped
+    monkeypatch.setattr(download_handle_data, "DATA_DIRECTORY", converted.test_names.parent)
+    found = app.example_pictures()
+    assert found[: len(shipped)] == shipped
+    assert [Path(path).parent.name for path in found[len(shipped) :]] == list(CLASS_NAMES)
 
 
 def test_uploads_live_for_an_hour():
