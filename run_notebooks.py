@@ -14,8 +14,11 @@ import nbformat
 import papermill
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
+from utils.files import check_writable
+
 ROOT = Path(__file__).resolve().parent
 NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
+WRITTEN = ("build", "data", "images", "models", "results", "notebooks")
 
 
 def run_notebook(source, target):
@@ -41,7 +44,11 @@ def main():
     parser.add_argument("profile", nargs="?", choices=("quick", "full"), default="quick")
     os.environ["PROFILE"] = parser.parse_args().profile
     executed = ROOT / "build"
-    executed.mkdir(exist_ok=True)
+    try:
+        for folder in WRITTEN:
+            check_writable(ROOT / folder)
+    except OSError as problem:
+        sys.exit(str(problem))  # now, not after hours of training
     for name in NOTEBOOKS:
         print(f"\n=== {name} ===", flush=True)
         run_notebook(ROOT / "notebooks" / name, executed / name)

@@ -8,6 +8,7 @@ import nbformat
 import papermill
 import pytest
 
+import run_notebooks
 from utils.download_handle_data import ROOT
 
 NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
@@ -75,6 +76,19 @@ def test_a_sample_run_writes_under_results_sample_only(sample_run):
     assert not (sample_run / "models").exists()
     assert not (sample_run / "images").exists()
     assert [path.name for path in (sample_run / "results").iterdir()] == ["sample"]
+
+
+@pytest.mark.parametrize("folder", ["results", "models"])
+def test_a_folder_that_cannot_be_written_is_noticed_before_anything_runs(
+    tmp_path, monkeypatch, folder
+):
+    (tmp_path / folder).touch()
+    monkeypatch.setattr(run_notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(run_notebooks, "run_notebook", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr(sys, "argv", ["run_notebooks.py", "quick"])
+    monkeypatch.setenv("PROFILE", "")
+    with pytest.raises(SystemExit, match=f"{folder}: nothing can be written there"):
+        run_notebooks.main()
 
 
 def test_the_readme_snippet_runs(sample_run):
