@@ -212,6 +212,16 @@ def test_a_perfect_report(tmp_path):
         assert support == ("10" if "avg" in name else "1")
 
 
+@pytest.mark.parametrize("strange", [-1, 10, 11])
+@pytest.mark.parametrize("kind", ["labels", "predictions"])
+def test_a_class_that_is_none_of_the_ten_is_refused_and_nothing_is_written(tmp_path, kind, strange):
+    wrong = {"labels": LABELS, "predictions": PREDICTIONS}
+    wrong[kind] = np.append(wrong[kind][1:], strange)
+    with pytest.raises(ValueError, match=f"{strange} is among the labels or predictions"):
+        write_classification_report(tmp_path / "report", **wrong)
+    assert names_in(tmp_path) == []
+
+
 def test_different_lengths_are_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         write_classification_report(tmp_path / "report", LABELS, PREDICTIONS[1:])

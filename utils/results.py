@@ -89,7 +89,18 @@ def write_classification_report(path, labels, predictions):
     -------
     str
         The report as a Markdown table.
+
+    Raises
+    ------
+    ValueError
+        If a label or a prediction is none of the ten classes, or there are not as many of both.
     """
+    strange = np.setdiff1d([*labels, *predictions], np.arange(len(CLASS_NAMES)))
+    if strange.size:
+        raise ValueError(
+            f"{strange[0]} is among the labels or predictions, expected 0 to "
+            f"{len(CLASS_NAMES) - 1}; pass those of a model with {len(CLASS_NAMES)} classes"
+        )
     report = classification_report(
         labels,
         predictions,
