@@ -1,15 +1,17 @@
 """Model files that others made are read, refused or named, and run nothing."""
 
 import json
+import runpy
 import shutil
 import zipfile
-from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 import pytest
 
+from utils import download_handle_data
+from utils.download_handle_data import ROOT
 from utils.read_model import load_model
 
 SUFFIXES = (".keras", ".h5")
@@ -199,8 +201,29 @@ def test_what_is_no_plain_layer_is_named(path, change, named):
     assert named in str(caught.value)
 
 
+@pytest.mark.parametrize("wrong", ["nine classes", "a Lambda", "damaged", "missing"])
+def test_the_page_says_at_its_start_what_is_wrong_with_a_model(tmp_path, monkeypatch, wrong):
+    monkeypatch.setattr(download_handle_data, "ROOT", tmp_path)
+    path = tmp_path / "models" / "model_1.keras"
+    path.parent.mkdir()
+    head = [keras.layers.Flatten(), keras.layers.Dense(9, activation="softmax")]
+    layers = head if wrong == "nine classes" else [keras.layers.Lambda(keras.ops.abs), *head]
+    keras.Sequential([keras.Input((32, 32, 3)), *layers]).save(path)
+    if wrong == "damaged":
+        path.write_bytes(path.read_bytes()[:1000])
+    if wrong == "missing":
+        path.unlink()
+    words = {
+        "nine classes": "expected a network .* to a softmax of 10 classes",
+        "a Lambda": "has keras.layers.Lambda, which is no plain Keras layer",
+        "damaged": "not a Keras model or a damaged one",
+        "missing": "no model there; train one",
+    }
+    with pytest.raises(SystemExit, match=f"^{path}: .*{words[wrong]}"):
+        runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
+
+
 def test_all_that_the_tools_and_the_page_read_is_read_here():
-    root = Path(__file__).parents[1]
-    files = [*root.glob("*.py"), *(root / "tools").glob("*.py"), *(root / "utils").glob("*.py")]
+    files = [*ROOT.glob("*.py"), *(ROOT / "tools").glob("*.py"), *(ROOT / "utils").glob("*.py")]
     readers = {path.name for path in files if "models.load_model(" in path.read_text("utf-8")}
     assert readers == {"read_model.py"}
