@@ -21,7 +21,7 @@ LAYOUT = {
     "height": 380,
     "margin": {"l": 90, "r": 10, "t": 10, "b": 50},
     "xaxis": {
-        "title": {"text": "percent"},
+        "title": {"text": "percent", "standoff": 8},
         "range": [0, 118],  # room for the number beside a full bar
         "tickvals": [0, 25, 50, 75, 100],
     },
