@@ -127,7 +127,7 @@ def test_any_number_of_pictures_comes_in_patches(write_pictures, count, patch_si
     for images, labels in patches:
         assert images.dtype == np.float32
         assert images.shape == (len(labels), 4, 4, 3)
-        assert np.issubdtype(labels.dtype, np.integer)
+        assert labels.dtype == np.int32
     images = np.concatenate([images for images, _ in patches])
     np.testing.assert_array_equal(images, pixels.astype(np.float32) / np.float32(255))
     labels = np.concatenate([labels for _, labels in patches])
@@ -186,6 +186,13 @@ def test_a_missing_picture_is_named_with_its_line_before_anything_is_read(number
         read_image_labels(numbered, 16, (4, 4))
     assert f"{numbered}, line 10: " in str(caught.value)
     assert str(missing) in str(caught.value)
+
+
+def test_a_missing_class_folder_is_named_with_its_first_line(numbered, data_directory):
+    (data_directory / "images/ship").rename(data_directory / "ship")
+    with pytest.raises(FileNotFoundError, match=r"line 9: .*convert again") as caught:
+        read_image_labels(numbered, 16, (4, 4))
+    assert str(data_directory / "images/ship/8.png") in str(caught.value)
 
 
 def test_a_picture_that_goes_away_later_is_named(numbered, data_directory):

@@ -1,11 +1,13 @@
 """Passes of `read_image_labels`: their order, what a cache keeps, and augmented pictures."""
 
+import os
 import shutil
 
 import numpy as np
 import pytest
 from small_pictures import numbered_pictures, numbers_of, random_pixels
 
+from utils import load_patchs
 from utils.load_patchs import extract_labels, read_image_labels
 
 SHAPE = (32, 32)
@@ -54,6 +56,20 @@ def test_a_cache_changes_nothing_and_is_read_from_the_second_pass_on(
         for array, expected_array in zip(extract_labels(cached), expected, strict=True):
             np.testing.assert_array_equal(array, expected_array)
         shutil.rmtree(data_directory / "images", ignore_errors=True)
+
+
+def test_a_cache_in_memory_writes_no_file(read_pictures, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    numbers_of(read_pictures("memory"))
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(("cache", "is_shuffled"), [("memory", True), ("file", False)])
+def test_only_a_cache_file_is_shuffled_by_a_buffer(read_pictures, monkeypatch, cache, is_shuffled):
+    monkeypatch.setattr(load_patchs, "SHUFFLE_BUFFER", 1)
+    numbers = numbers_of(read_pictures(cache, shuffle=True))
+    assert (numbers != list(range(12))) == is_shuffled
 
 
 def test_a_cache_file_serves_the_next_dataset(numbered, data_directory, tmp_path):
