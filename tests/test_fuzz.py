@@ -1,6 +1,7 @@
 """Any bytes in: a right result, or the error that is documented, and no file where none belongs.
 
-``FUZZ_INPUTS`` sets how many inputs each reader gets; ``make fuzz`` sets it to 100,000.
+``FUZZ_INPUTS`` sets how many inputs each reader gets, and archives are a tenth, at least 100;
+``make fuzz`` sets it to 100,000.
 """
 
 import gzip
