@@ -22,7 +22,7 @@ LAYOUT = {
     "margin": {"l": 90, "r": 10, "t": 10, "b": 50},
     "xaxis": {
         "title": {"text": "percent", "standoff": 8},
-        "range": [0, 118],  # room for the number beside a full bar
+        "range": [0, 130],  # room for the number beside a full bar
         "tickvals": [0, 25, 50, 75, 100],
     },
     "yaxis": {"autorange": "reversed", "tickmode": "linear"},
