@@ -315,6 +315,12 @@ def small_data(count=13, patch=5):
     return dataset_of(small_images(count), np.arange(count) % 3, patch)
 
 
+@pytest.fixture(autouse=True)
+def same_weights():
+    """Models start from the same weights in every run, so that what a test needs of them holds."""
+    keras.utils.set_random_seed(1)
+
+
 def small_model(name="small", hidden=()):
     """A softmax over three classes of 2x2 pictures, with `hidden` layers before it."""
     layers = [keras.Input((2, 2, 3)), *hidden, keras.layers.Flatten()]
