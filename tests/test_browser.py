@@ -148,6 +148,7 @@ def test_a_picture_can_be_taken_by_the_camera(page):
     with open_page(page.url, permissions=["camera"]) as opened:
         opened.get_by_label("Capture from camera").click()
         opened.get_by_text("Click to Access Webcam").click()
+        opened.wait_for_function("document.querySelector('video')?.videoWidth > 0")
         opened.get_by_label("capture photo").click()
         opened.wait_for_selector("#seen img")
         assert opened.locator("#answer b").count() == 1
