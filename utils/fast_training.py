@@ -14,11 +14,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation of (N, height, width, C) by the fused kernel while training."""
 
     def call(self, inputs, training=None, mask=None):
-        fusable = len(inputs.shape) == 4 and self.axis in (-1, 3) and self.center and self.scale
+        fusable = len(inputs.shape) == 4 and self.axis in (-1, 3) and self.center
         if not (training and self.trainable and fusable):
             return super().call(inputs, training=training, mask=mask)
+        gamma = self.gamma if self.scale else tf.ones_like(self.beta)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+            inputs, gamma, self.beta, epsilon=self.epsilon, is_training=True
         )
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], variance.dtype)
         variance *= (count - 1) / count  # the kernel's is unbiased, Keras averages the biased one
@@ -39,6 +40,8 @@ def training_twin(model):
     plain = model.from_config(model.get_config())  # not compiled: a loss can't always be cloned
     twin = keras.models.clone_model(plain, clone_function=_clone_layer)
     twin.set_weights(model.get_weights())
+    for variable, original in zip(twin.variables, model.variables, strict=True):
+        variable.trainable = original.trainable
     return twin
 
 

@@ -1,24 +1,34 @@
-"""The three models, their training, selection and prediction.
+"""The models, their training, selection and prediction.
 
 Enters: datasets of (images float32 in [0, 1] of shape (patch, 32, 32, 3), integer labels).
 Leaves: trained Keras models of standard layers, which take pixels in [0, 1], and their scores.
 """
 
-import os
 from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers
 from sklearn.metrics import accuracy_score, f1_score
 
 from utils.augment import views_to_average
 from utils.checks import positive_integer
 from utils.files import check_writable
+from utils.models import model_1, model_2, model_3, model_4
 from utils.patch_checks import checked, number_of_classes, value_errors
-from utils.training import train_model
+from utils.training import SGD, train_model
 
-BN_MOMENTUM = 0.9  # Keras's 0.99 needs some hundred steps before it tells the truth
+__all__ = [  # the models can be imported from here too
+    "custom_f1_score",
+    "model_1",
+    "model_2",
+    "model_3",
+    "model_4",
+    "one_cycle_schedule",
+    "predict",
+    "train_and_evaluate_models",
+]
+
+LOOKAHEAD = 0.98  # momentum of the moving average of the weights, a step
 
 
 @keras.saving.register_keras_serializable("cifar10")
@@ -44,81 +54,6 @@ def custom_f1_score(y_true, y_pred):
     true_positives = keras.ops.sum(y_true * y_pred, axis=0)
     counted_twice = keras.ops.sum(y_true, axis=0) + keras.ops.sum(y_pred, axis=0)
     return keras.ops.mean(2 * true_positives / keras.ops.maximum(counted_twice, 1))
-
-
-def model_1():
-    """Build the CNN: three blocks of two convolutions, 552,874 parameters.
-
-    Returns
-    -------
-    keras.Model
-        (N, 32, 32, 3) float in [0, 1] to (N, 10) class probabilities.
-    """
-    model = keras.Sequential([keras.Input((32, 32, 3))], name="model_1")
-    for filters, dropout in ((32, 0.2), (64, 0.3), (128, 0.4)):
-        for _ in range(2):
-            model.add(
-                layers.Conv2D(
-                    filters, 3, padding="same", activation="relu", kernel_initializer="he_uniform"
-                )
-            )
-            model.add(layers.BatchNormalization(momentum=BN_MOMENTUM))
-        model.add(layers.MaxPooling2D(2))
-        model.add(layers.Dropout(dropout))
-    model.add(layers.Flatten())
-    model.add(layers.Dense(128, activation="relu", kernel_initializer="he_uniform"))
-    model.add(layers.BatchNormalization(momentum=BN_MOMENTUM))
-    model.add(layers.Dropout(0.5))
-    model.add(layers.Dense(10, activation="softmax"))
-    return model
-
-
-def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False):
-    """Build the classifier on MobileNetV2 (Sandler et al., 2018).
-
-    Parameters
-    ----------
-    image_shape : tuple of int
-        Height, width and channels, sides of at least 32.
-    class_len : int
-        Number of classes, at least 2.
-    weights : "imagenet", path-like or None
-        Of the backbone: downloaded by Keras, read from a weight file without top, or random.
-    trainable : bool
-        Train the backbone too; a frozen one runs in inference mode.
-
-    Returns
-    -------
-    keras.Model
-        (N, *image_shape) float in [0, 1] to (N, class_len) class probabilities.
-    """
-    image_shape, class_len = _check_shape(image_shape, class_len)
-    backbone = _backbone(keras.applications.MobileNetV2, image_shape, weights)
-    inputs = keras.Input(image_shape)
-    scaled = layers.Rescaling(2.0, offset=-1.0)(inputs)  # it was trained on pixels in [-1, 1]
-    features = _pooled_features(backbone, scaled, trainable)
-    hidden = layers.Dense(512, activation="relu")(features)
-    outputs = layers.Dense(class_len, activation="softmax")(hidden)
-    return keras.Model(inputs, outputs, name="model_2")
-
-
-def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False):
-    """Build the classifier on VGG16 (Simonyan and Zisserman, 2014).
-
-    Parameters and result are those of `model_2`.
-    """
-    image_shape, class_len = _check_shape(image_shape, class_len)
-    backbone = _backbone(keras.applications.VGG16, image_shape, weights)
-    # It was trained on BGR pixels in [0, 255] less the ImageNet mean. The scale is a layer; the
-    # channels are turned in the first kernel instead of in every picture.
-    kernel, *others = backbone.get_layer("block1_conv1").get_weights()
-    backbone.get_layer("block1_conv1").set_weights([kernel[:, :, ::-1], *others])
-    mean = np.array([123.68, 116.779, 103.939]) / 255  # red, green, blue
-    inputs = keras.Input(image_shape)
-    scaled = layers.Normalization(mean=mean.tolist(), variance=[255.0**-2] * 3)(inputs)
-    features = _pooled_features(backbone, scaled, trainable)
-    outputs = layers.Dense(class_len, activation="softmax")(features)
-    return keras.Model(inputs, outputs, name="model_3")
 
 
 def one_cycle_schedule(peak, steps, *, warm_up=0.25):
@@ -157,6 +92,8 @@ def train_and_evaluate_models(
     nesterov=False,
     weight_decay=None,
     label_smoothing=0.0,
+    bias_rate=1.0,
+    lookahead=None,
     checkpoint_directory=None,
     verbose="auto",
 ):
@@ -184,6 +121,10 @@ def train_and_evaluate_models(
         Decoupled: in each step a kernel loses this share of itself, times the learning rate.
     label_smoothing : float, 0 to 1
         Share of the target that is spread over all classes.
+    bias_rate : float
+        Learning rate of the biases of batch normalisation, as a multiple of `l_r`.
+    lookahead : int, optional
+        After every so many steps the weights go back to their moving average (Zhang et al., 2019).
     checkpoint_directory : path-like, optional
         Keep ``<model name>.npz`` there after each epoch. The same call after an interruption goes
         on from the last finished epoch, and ends at the same weights if the data is seeded and
@@ -219,8 +160,15 @@ def train_and_evaluate_models(
     classes = [number_of_classes(model, images) for model in models_list]
     histories = {}
     for model, count in zip(models_list, classes, strict=True):
-        optimizer = keras.optimizers.SGD(
-            l_r, momentum=mome, nesterov=nesterov, weight_decay=weight_decay
+        optimizer = SGD(
+            l_r,
+            momentum=mome,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            bias_rate=bias_rate,
+            use_ema=lookahead is not None,
+            ema_momentum=LOOKAHEAD,
+            ema_overwrite_frequency=lookahead,
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         histories[model.name] = train_model(
@@ -277,44 +225,6 @@ def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
     predictions, labels = np.concatenate(predictions), np.concatenate(labels)
     macro_f1 = f1_score(labels, predictions, average="macro", zero_division=0)
     return accuracy_score(labels, predictions), float(macro_f1), predictions, labels
-
-
-def _pooled_features(backbone, scaled, trainable):
-    backbone.trainable = trainable
-    # A frozen backbone keeps its batch normalisation at the ImageNet statistics.
-    features = backbone(scaled) if trainable else backbone(scaled, training=False)
-    return layers.GlobalAveragePooling2D()(features)
-
-
-def _check_shape(image_shape, class_len):
-    try:
-        height, width, channels = (positive_integer("image_shape", side) for side in image_shape)
-    except (TypeError, ValueError):
-        height = width = channels = 0
-    if min(height, width) < 32 or channels != 3:
-        raise ValueError(
-            f"image_shape is {image_shape!r}, expected (height, width, 3) with sides of at least 32"
-        )
-    if positive_integer("class_len", class_len) < 2:
-        raise ValueError(f"class_len is {class_len!r}, expected at least 2 classes")
-    return (height, width, channels), class_len
-
-
-def _backbone(application, image_shape, weights):
-    if weights is None or weights == "imagenet":
-        return application(input_shape=image_shape, include_top=False, weights=weights)
-    if not os.path.isfile(weights):
-        raise FileNotFoundError(
-            f"{weights}: no weight file there; pass a path, 'imagenet' (Keras downloads it) or None"
-        )
-    backbone = application(input_shape=image_shape, include_top=False, weights=None)
-    try:
-        backbone.load_weights(weights)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{weights}: not a weight file of {application.__name__} without top: {error}"
-        ) from error
-    return backbone
 
 
 def _check_names(models_list):

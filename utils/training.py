@@ -18,6 +18,30 @@ from utils.fast_training import training_twin
 from utils.files import atomic_path
 
 
+@keras.saving.register_keras_serializable("cifar10")
+class SGD(keras.optimizers.SGD):
+    """Keras's SGD, in which the biases of batch normalisation learn at another rate.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As of `keras.optimizers.SGD`.
+    bias_rate : float
+        Their learning rate as a multiple of the others'.
+    """
+
+    def __init__(self, *args, bias_rate=1.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.bias_rate = bias_rate
+
+    def update_step(self, gradient, variable, learning_rate):
+        is_bias = variable.name.partition(":")[0] == "beta"  # TensorFlow's name ends with ":0"
+        super().update_step(gradient, variable, learning_rate * (self.bias_rate if is_bias else 1))
+
+    def get_config(self):
+        return super().get_config() | {"bias_rate": self.bias_rate}
+
+
 def train_model(
     model, train_dataset, validation_dataset, epochs, optimizer, loss, *, checkpoint=None, verbose=1
 ):
