@@ -103,12 +103,37 @@ def test_a_killed_training_goes_on_and_ends_at_the_same_weights(tmp_path, uninte
 
 def test_a_finished_training_is_not_repeated(tmp_path, uninterrupted):
     train(tmp_path)
-    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert {path.name for path in stamps} == {"small.npz"}
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    names = {path.relative_to(tmp_path).as_posix() for path in stamps}
+    assert names == {"small.npz", "best", "best/small.keras"}
     weights, history = train(tmp_path)
     assert_same(weights, uninterrupted[0])
     assert len(history.history["loss"]) == EPOCHS
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == stamps
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == stamps
+
+
+def validation_accuracy(path):
+    model = keras.models.load_model(path)
+    images, labels = next(iter(seeded_data().unbatch().batch(5 * PATCHES)))
+    return float(np.mean(model(images).numpy().argmax(axis=1) == labels))
+
+
+@pytest.mark.parametrize("stopped_after", [None, 4])
+def test_the_best_epoch_is_kept_although_later_ones_are_worse(tmp_path, monkeypatch, stopped_after):
+    def interrupt(self, epoch, logs=None):
+        on_epoch_end(self, epoch, logs)
+        if epoch + 1 == stopped_after:
+            raise KeyboardInterrupt
+
+    on_epoch_end = training._Keep.on_epoch_end
+    monkeypatch.setattr(training._Keep, "on_epoch_end", interrupt)
+    if stopped_after:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, epochs=6, peak=0.3)
+    _, history = train(tmp_path, epochs=6, peak=0.3)
+    scores = history.history["val_accuracy"]
+    assert max(scores) == scores[2] > max(scores[3:])
+    assert validation_accuracy(tmp_path / "best" / "small.keras") == pytest.approx(max(scores))
 
 
 @pytest.mark.parametrize("change", [{"epochs": 5}, {"peak": 0.2}])
@@ -173,7 +198,7 @@ def test_what_is_not_finite_stops_and_leaves_the_checkpoint_before_it(
 ):
     with pytest.raises(error, match=words):
         train_on_spoiled_data(tmp_path, factor)
-    assert {path.name for path in tmp_path.iterdir()} == {"small.npz"}
+    assert files_below(tmp_path).keys() == {"small.npz", "best/small.keras"}
     assert_sound_checkpoint(tmp_path / "small.npz")
 
 
@@ -209,7 +234,9 @@ def test_full_disk_stops_the_training_and_the_checkpoint_before_it_serves(
     with pytest.raises(OSError, match="File too large"):
         train(tmp_path)
     monkeypatch.undo()
-    assert files_below(tmp_path) == {"small.npz": kept[0]}
+    files = files_below(tmp_path)
+    assert files.keys() == {"small.npz", "best/small.keras"}
+    assert files["small.npz"] == kept[0]
     weights, _ = train(tmp_path)
     assert_same(weights, uninterrupted[0])
 

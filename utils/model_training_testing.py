@@ -126,9 +126,10 @@ def train_and_evaluate_models(
     lookahead : int, optional
         After every so many steps the weights go back to their moving average (Zhang et al., 2019).
     checkpoint_directory : path-like, optional
-        Keep ``<model name>.npz`` there after each epoch. The same call after an interruption goes
-        on from the last finished epoch, and ends at the same weights if the data is seeded and
-        nothing else reads it. Delete the folder to start over.
+        Keep ``<model name>.npz`` there after each epoch, and the model of the epoch with the
+        highest validation accuracy in ``best``. The same call after an interruption goes on from
+        the last finished epoch, and ends at the same weights if the data is seeded and nothing
+        else reads it. Delete the folder to start over.
     verbose : "auto", 0, 1 or 2
         As in ``keras.Model.fit``.
 

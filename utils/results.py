@@ -19,7 +19,7 @@ from utils.files import atomic_path, write_text
 PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn")
 
 
-def save_model(model, directory):
+def save_model(model, directory, *, suffixes=(".keras", ".h5")):
     """Save a model as ``<directory>/<model name>.keras`` and ``.h5``.
 
     What is saved is the plain network without optimizer and metrics, so that it loads anywhere
@@ -29,16 +29,18 @@ def save_model(model, directory):
     ----------
     model : keras.Model
     directory : path-like
+    suffixes : sequence of str
+        Which of the two formats.
 
     Returns
     -------
     list of pathlib.Path
-        The two files.
+        The files.
     """
     plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
     plain.set_weights(model.get_weights())
-    paths = [Path(directory) / f"{model.name}{suffix}" for suffix in (".keras", ".h5")]
-    with ExitStack() as stack:  # neither gets its name before both are written
+    paths = [Path(directory) / f"{model.name}{suffix}" for suffix in suffixes]
+    with ExitStack() as stack:  # none gets its name before all are written
         for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
             plain.save(temporary)
     return paths

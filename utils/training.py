@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from utils.fast_training import training_twin
 from utils.files import atomic_path
+from utils.results import save_model
 
 
 @keras.saving.register_keras_serializable("cifar10")
@@ -57,7 +58,8 @@ def train_model(
     optimizer : keras.optimizers.Optimizer
     loss : str or callable
     checkpoint : path-like, optional
-        File to write after each epoch, and to go on from if it is there.
+        File to write after each epoch, and to go on from if it is there. Beside it, in ``best``,
+        the model is saved as it was after the epoch with the highest validation accuracy.
     verbose : "auto", 0, 1 or 2
         As in ``keras.Model.fit``.
 
@@ -92,7 +94,7 @@ def train_model(
             validation_data=validation_dataset,
             callbacks=[
                 keras.callbacks.TerminateOnNaN(),
-                _Keep(history.history, checkpoint, settings),
+                _Keep(model, history.history, checkpoint, settings),
             ],
             verbose=verbose,
             shuffle=False,  # that is the dataset's business
@@ -110,11 +112,12 @@ def train_model(
 
 
 class _Keep(keras.callbacks.Callback):
-    """Add each epoch to the history, and write the checkpoint."""
+    """Add each epoch to the history, save the best model so far, and write the checkpoint."""
 
-    def __init__(self, history, checkpoint, settings):
+    def __init__(self, plain, history, checkpoint, settings):
         super().__init__()
-        self.history, self.checkpoint, self.settings = history, checkpoint, settings
+        self.plain, self.history = plain, history
+        self.checkpoint, self.settings = checkpoint, settings
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -125,6 +128,11 @@ class _Keep(keras.callbacks.Callback):
         if _not_finite(logs) is not None:
             self.model.stop_training = True
         elif self.checkpoint is not None:
+            *before, accuracy = self.history["val_accuracy"]
+            if accuracy > max(before, default=-1):
+                self.plain.set_weights(self.model.get_weights())
+                best = Path(self.checkpoint).parent / "best"
+                save_model(self.plain, best, suffixes=[".keras"])
             _save(self.checkpoint, self.model, self.settings, self.history)
 
 
