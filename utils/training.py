@@ -36,8 +36,9 @@ class SGD(keras.optimizers.SGD):
         self.bias_rate = bias_rate
 
     def update_step(self, gradient, variable, learning_rate):
-        is_bias = variable.name.partition(":")[0] == "beta"  # TensorFlow's name ends with ":0"
-        super().update_step(gradient, variable, learning_rate * (self.bias_rate if is_bias else 1))
+        name = variable.name.partition(":")[0].rpartition("/")[2]  # TensorFlow: "layer/beta:0"
+        factor = self.bias_rate if name == "beta" else 1
+        super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self):
         return super().get_config() | {"bias_rate": self.bias_rate}
@@ -120,7 +121,11 @@ class _Keep(keras.callbacks.Callback):
         self.checkpoint, self.settings = checkpoint, settings
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.perf_counter()
+        self.epoch, self.started = epoch, time.perf_counter()
+
+    def on_test_begin(self, logs=None):
+        if self.epoch == self.params["epochs"] - 1:  # Keras itself does it after the checkpoint
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def on_epoch_end(self, epoch, logs=None):
         for name, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
