@@ -15,10 +15,13 @@ from utils.model_training_testing import (
     model_1,
     model_2,
     model_3,
+    model_4,
 )
+from utils.models import whiten
 from utils.results import save_model
 
 SHAPE = (32, 32, 3)
+NORMALISED, GELU = ("BatchNormalization",), ("Activation", "gelu")  # as `layer_list` tells them
 BACKBONES = {
     "model_2": (model_2, keras.applications.MobileNetV2, keras.applications.mobilenet_v2),
     "model_3": (model_3, keras.applications.VGG16, keras.applications.vgg16),
@@ -100,11 +103,13 @@ def weight_files(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def built(weight_files):
-    """The three models by name, on random weights. Read only."""
+    """The four models by name, on random weights. Read only."""
     models = [
         model_1(),
         *(BACKBONES[name][0](SHAPE, weights=weight_files[name]) for name in BACKBONES),
+        model_4(width=(8, 8, 8), depth=3),
     ]
+    whiten(models[-1], random_images())
     return {model.name: model for model in models}
 
 
@@ -162,7 +167,65 @@ def test_backbone_models_end_with_pooling_and_the_documented_head(built, name, h
     assert backbone.count_params() == reference.count_params()
 
 
-@pytest.mark.parametrize("name", ["model_1", *BACKBONES])
+@pytest.mark.parametrize(
+    ("options", "width", "depth", "count"),
+    [
+        ({"width": (64, 128, 128)}, (64, 128, 128), 2, 570_306),
+        ({}, (64, 256, 256), 2, 1_973_954),
+        ({"width": [128, 384, 384], "depth": 2}, (128, 384, 384), 2, 4_608_322),
+        ({"width": (128, 384, 512), "depth": 3}, (128, 384, 512), 3, 9_921_858),
+    ],
+)
+def test_model_4_is_the_documented_stack(options, width, depth, count):
+    model = model_4(**options)
+    expected = [("InputLayer",), ("Normalization",), ("Conv2D", 24, (2, 2), "valid", "gelu")]
+    for filters in width:
+        convolution = ("Conv2D", filters, (3, 3), "same", "linear")
+        expected += [convolution, ("MaxPooling2D", "valid", (2, 2))]
+        expected += [NORMALISED, GELU, *[convolution, NORMALISED, GELU] * (depth - 1)]
+        if depth == 3:
+            expected.insert(-1, ("Add",))
+    expected += [("GlobalMaxPooling2D",), ("Rescaling",), ("Dense", 10, "softmax")]
+    assert layer_list(model) == expected
+    assert model.input_shape == (None, *SHAPE)
+    assert model.count_params() == count
+    assert not any(layer.scale for layer in model.layers if "BatchNorm" in type(layer).__name__)
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_model_4_takes_any_shape_and_number_of_classes(depth):
+    model = model_4((48, 40, 3), 4, width=(3, 30, 5), depth=depth)
+    images = np.random.default_rng(1).random((2, 48, 40, 3), np.float32)
+    assert model(images).shape == (2, 4)
+    assert model.name == "model_4"
+
+
+def test_the_residual_of_model_4_bridges_the_last_two_convolutions_of_a_block(built):
+    layers = built["model_4"].layers
+    places = [i for i, layer in enumerate(layers) if isinstance(layer, keras.layers.Add)]
+    assert len(places) == 3
+    for place in places:  # GELU, convolution, BN, GELU, convolution, BN, Add
+        parts = [layers[place - 6].output, layers[place - 1].output, layers[place].output]
+        first, last, added = keras.Model(layers[0].output, parts)(random_images())
+        np.testing.assert_allclose(added, first + last, atol=1e-6)
+        assert np.abs(first).max() > 0.1
+
+
+@pytest.mark.parametrize("width", [(64, 256), (64, 256, 0), (64, 256.0, 256), 64, None, "abc"])
+def test_a_wrong_width_is_refused(width):
+    with pytest.raises(ValueError, match="width") as caught:
+        model_4(width=width)
+    assert repr(width) in str(caught.value)
+
+
+@pytest.mark.parametrize("depth", [1, 4, 0, "2", None, 2.5])
+def test_a_wrong_depth_is_refused(depth):
+    with pytest.raises(ValueError, match="depth") as caught:
+        model_4(depth=depth)
+    assert repr(depth) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model_1", *BACKBONES, "model_4"])
 def test_models_give_class_probabilities(built, name):
     probabilities = built[name](random_images(), training=False).numpy()
     assert probabilities.shape == (4, 10)
@@ -207,7 +270,7 @@ def test_only_a_trainable_backbone_updates_its_batch_statistics(weight_files, tr
     assert set(changed) == {trainable}
 
 
-@pytest.mark.parametrize("build", [model_2, model_3])
+@pytest.mark.parametrize("build", [model_2, model_3, model_4])
 @pytest.mark.parametrize(
     "shape",
     [
@@ -223,15 +286,15 @@ def test_only_a_trainable_backbone_updates_its_batch_statistics(weight_files, tr
 )
 def test_a_wrong_image_shape_is_refused(build, shape):
     with pytest.raises(ValueError, match="image_shape") as caught:
-        build(shape, weights=None)
+        build(shape)
     assert repr(shape) in str(caught.value)
 
 
-@pytest.mark.parametrize("build", [model_2, model_3])
+@pytest.mark.parametrize("build", [model_2, model_3, model_4])
 @pytest.mark.parametrize("class_len", [1, 0, -2, 2.5, True, "8", None])
 def test_a_wrong_number_of_classes_is_refused(build, class_len):
     with pytest.raises(ValueError, match="class_len") as caught:
-        build(SHAPE, class_len, weights=None)
+        build(SHAPE, class_len)
     assert repr(class_len) in str(caught.value)
 
 
@@ -263,7 +326,7 @@ def class_names_and_modules(config):
             yield from class_names_and_modules(value)
 
 
-@pytest.mark.parametrize("name", ["model_1", *BACKBONES])
+@pytest.mark.parametrize("name", ["model_1", *BACKBONES, "model_4"])
 def test_saved_models_predict_the_same_and_have_standard_layers_only(built, tmp_path, name):
     images = random_images()
     expected = built[name](images, training=False)

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
 from utils.augment import views_to_average
-from utils.checks import positive_integer
+from utils.checks import positive_integer, positive_number
 from utils.files import check_writable
 from utils.models import model_1, model_2, model_3, model_4
 from utils.patch_checks import checked, number_of_classes, value_errors
@@ -154,6 +154,9 @@ def train_and_evaluate_models(
     if checkpoint_directory is not None:
         check_writable(checkpoint_directory)
     epochs = positive_integer("epochs", epochs)
+    positive_number("bias_rate", bias_rate)
+    if lookahead is not None:
+        positive_integer("lookahead", lookahead)
     _first_patch("validation", validation_dataset)
     images, _ = _first_patch("train", train_dataset)
     if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
