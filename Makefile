@@ -46,7 +46,7 @@ threshold: .venv/ready  ## Choose what the page calls none of the ten; after a r
 screenshots: .venv/ready  ## Take the README's pictures of the page; needs Chromium
 	$(BIN)/python -m tools.take_screenshots
 
-export: .venv/ready  ## Write Model 1 as ONNX and LiteRT to build/export
+export: .venv/ready  ## Write the shipped models as ONNX and LiteRT to build/export
 	$(BIN)/python -m tools.export_model
 
 space: .venv/ready  ## Put together a Hugging Face Space in build/space

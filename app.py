@@ -4,7 +4,6 @@ Start it with ``make app``, or ``python app.py``; it serves on 127.0.0.1, or whe
 variables ``GRADIO_SERVER_NAME`` and ``GRADIO_SERVER_PORT`` say.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -22,12 +21,12 @@ from gradio.components.plot import PlotData
 import page_parts
 from utils import download_handle_data
 from utils.classifier import classify, load_classifier
-from utils.download_handle_data import CLASS_NAMES, ROOT
+from utils.download_handle_data import ROOT
 from utils.load_patchs import handle_images_path_and_labels, load_paths_labels
 from utils.picture_input import MAX_BYTES
+from utils.shipped_models import MODELS, RESULTS, best_first
 
-MODELS, RESULTS, EXAMPLES = ROOT / "models", ROOT / "results", ROOT / "images" / "examples"
-FIRST_MODEL = "model_1"
+EXAMPLES = ROOT / "images" / "examples"
 KEPT_SECONDS, SWEEP_SECONDS = 3600, 600  # an upload's life; how often old ones are deleted
 QUEUE = 128  # waiting requests; more are told that the queue is full
 AT_ONCE = 2  # pictures classified at the same time
@@ -35,31 +34,35 @@ MANY = 100  # pictures in one go
 INVITATION = "Choose a picture: upload, paste or take one."
 
 
-def load_classifiers(directory):
-    """Load all models of a folder.
+def load_models(models=MODELS, results=RESULTS):
+    """Load all models of a folder, for `build_page`.
 
     Parameters
     ----------
-    directory : path-like
-        Must hold ``model_1.keras``.
+    models, results : path-like
+        Folders of ``.keras`` files and of run records.
 
     Returns
     -------
-    dict of str to utils.classifier.Classifier
-        By name, Model 1 first.
+    classifiers : list of utils.classifier.Classifier
+        The highest recorded test accuracy first.
+    accuracies : dict of str to float, 0 to 1
+        By name, of those that have one recorded.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If Model 1 is missing, or a file is no model that fits; names the file.
+        If there is no model, or a file is none that fits; names the file.
     """
-    others = {path.stem for path in Path(directory).glob("*.keras")} - {FIRST_MODEL}
-    names = [FIRST_MODEL, *sorted(others)]
-    return {name: load_classifier(Path(directory) / f"{name}.keras") for name in names}
+    found = best_first(models, results)
+    classifiers = [load_classifier(path) for path in found]
+    accuracies = {path.stem: record["test_accuracy"] for path, record in found.items() if record}
+    return classifiers, accuracies
 
 
-def build_page(classifiers):
-    """Return the page (gradio.Blocks) that classifies with `classifiers` (by name)."""
+def build_page(classifiers, accuracies):
+    """Return the page (gradio.Blocks) of what `load_models` returns; it starts with the first."""
+    classifiers = {classifier.name: classifier for classifier in classifiers}
     names = list(classifiers)
 
     def show(picture_path, model):
@@ -89,10 +92,14 @@ def build_page(classifiers):
         percentages = {name: 100 * share for name, share in answer.shares.items()}
         return {"label": answer.label, "percentages": percentages, "trusted": answer.trusted}
 
+    def tell_about(model):
+        return page_parts.about(model, accuracies.get(model))
+
     limits = {"concurrency_limit": AT_ONCE, "concurrency_id": "models"}
     with gr.Blocks(title="CIFAR-10", delete_cache=(SWEEP_SECONDS, KEPT_SECONDS)) as page:
-        gr.Markdown(f"# What is in the picture?\n{_about(names[0])}")
-        model = gr.Dropdown(names, value=names[0], label="Model")
+        gr.Markdown("# What is in the picture?")
+        about = gr.Markdown(tell_about(names[0]), elem_id="about")
+        model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model")
         gr.HTML(page_parts.NOTICE, elem_id="notice")
         with gr.Tab("One picture"), gr.Row():
             with gr.Column():
@@ -108,6 +115,7 @@ def build_page(classifiers):
                 gr.File(file_count="multiple", label=f"Up to {MANY} pictures", elem_id="several")
             )
             table = gr.HTML(page_parts.sentence("Choose some pictures."), elem_id="several_answer")
+        model.change(tell_about, model, about, api_visibility="private")
         gr.on(
             [picture.change, model.change],
             show,
@@ -184,21 +192,9 @@ def _answer_or_sentence(path, classifier):
         return str(problem)
 
 
-def _about(name):
-    """Say what the model is, with the test accuracy of its newest record."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
-    own = [record for record in records if record.get("model") == name]
-    newest = max(own, key=lambda record: record["finished"], default=None)
-    accuracy = f" It is right on {newest['test_accuracy']:.1%} of the test pictures." if own else ""
-    return (
-        f"A neural network ({name}), trained on the 32x32 pictures of CIFAR-10.{accuracy} "
-        f"It only knows ten classes: {', '.join(CLASS_NAMES)}."
-    )
-
-
 if __name__ == "__main__":
     try:
-        loaded = load_classifiers(MODELS)
+        loaded = load_models()
     except (FileNotFoundError, ValueError) as problem:
         sys.exit(str(problem))
-    launch(build_page(loaded))
+    launch(build_page(*loaded))

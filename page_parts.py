@@ -73,6 +73,15 @@ for (const type of ["change", "drop", "paste"]) window.addEventListener(type, re
 NOTICE = '<p role="alert"></p>'  # where the script in `HEAD` says why it refused a file
 
 
+def about(name, accuracy):
+    """Return Markdown (str) on the model `name`, with its test accuracy (0 to 1) unless None."""
+    is_right = "" if accuracy is None else f" It is right on {accuracy:.1%} of the test pictures."
+    return (
+        f"A neural network ({name}), trained on the 32x32 pictures of CIFAR-10.{is_right} "
+        f"It only knows ten classes: {', '.join(CLASS_NAMES)}."
+    )
+
+
 def sentence(text):
     """Return HTML (str) that shows one plain sentence in the place of an answer."""
     return f'<div class="answer" aria-live="polite">{html.escape(text)}</div>'

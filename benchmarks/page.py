@@ -24,8 +24,9 @@ from tools.page_server import serve
 from utils.classifier import BATCH, classify, load_classifier, run_in_batches
 from utils.download_handle_data import ROOT
 from utils.results import markdown_table, processor_name
+from utils.shipped_models import best_first
 
-MODEL = ROOT / "models" / "model_1.keras"
+MODEL = next(iter(best_first()))
 EXAMPLES = sorted((ROOT / "images" / "examples").glob("*.png"))
 
 

@@ -20,6 +20,7 @@ from tools.page_server import serve
 from utils import download_handle_data
 from utils.classifier import classify, load_classifier
 from utils.download_handle_data import CLASS_NAMES, ROOT
+from utils.shipped_models import best_first
 
 # One answer in half a second, a queue of three, uploads that live for eight seconds.
 SLOW_PAGE = """
@@ -33,7 +34,7 @@ def look(square):
     return tf.constant(square), tf.fill(10, 0.1), tf.constant(0.0)
 
 app.QUEUE, app.AT_ONCE, app.KEPT_SECONDS, app.SWEEP_SECONDS = 3, 1, 8, 1
-app.launch(app.build_page({"model_1": Classifier("model_1", (32, 32), None, look, None)}))
+app.launch(app.build_page([Classifier("model_1", (32, 32), None, look, None)], {}))
 """
 
 
@@ -46,7 +47,7 @@ def client(page):
 
 @pytest.fixture(scope="module")
 def classifier():
-    return load_classifier(app.MODELS / "model_1.keras")
+    return load_classifier(next(iter(best_first())))
 
 
 @pytest.fixture
@@ -101,11 +102,11 @@ def test_more_than_five_megabytes_are_not_taken(page, tmp_path):
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", str(ROOT / "app.py"), "http://127.0.0.1:9/a.png", "file:///etc/passwd"]
 )
-def test_only_uploads_can_be_read(page, client, path):
+def test_only_uploads_can_be_read(page, classifier, path):
     assert requests.get(f"{page.url}/gradio_api/file={path}", timeout=20).status_code != 200
     named = {"path": path, "meta": {"_type": "gradio.FileData"}}
     answer = requests.post(
-        f"{page.url}/gradio_api/call/predict", json={"data": [named, "model_1"]}, timeout=20
+        f"{page.url}/gradio_api/call/predict", json={"data": [named, classifier.name]}, timeout=20
     )
     event = answer.json()["event_id"]
     result = requests.get(f"{page.url}/gradio_api/call/predict/{event}", timeout=20).text
@@ -138,7 +139,7 @@ def test_a_hundred_clients_at_once_get_the_answers_to_their_own_pictures(
         api = f"{page.url}/gradio_api"
         with open(tmp_path / f"{number}.png", "rb") as file:
             (path,) = requests.post(f"{api}/upload", files={"files": file}, timeout=100).json()
-        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, "model_1"]
+        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, classifier.name]
         event = requests.post(f"{api}/call/predict", json={"data": data}, timeout=100).json()
         result = requests.get(f"{api}/call/predict/{event['event_id']}", timeout=100).text
         return json.loads(result.partition("event: complete\ndata: ")[2])[0]["percentages"]

@@ -13,6 +13,7 @@ from test_picture_input import png_of_size
 from tools.take_screenshots import clear, find_chromium, open_page, upload
 from utils.classifier import classify, load_classifier
 from utils.download_handle_data import CLASS_NAMES, ROOT
+from utils.shipped_models import best_first
 
 EXAMPLES = ROOT / "images" / "examples"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
@@ -43,7 +44,7 @@ def car():
 
 
 def answer_to(example):
-    classifier = load_classifier(ROOT / "models" / "model_1.keras")
+    classifier = load_classifier(next(iter(best_first())))
     return classify(EXAMPLES / f"{example}.png", classifier)
 
 

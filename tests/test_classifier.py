@@ -82,6 +82,19 @@ def test_a_model_on_a_backbone_loads_too(tmp_path):
     assert probabilities.shape == (1, 10)
 
 
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_model_of_other_layers_gives_what_keras_gives(tmp_path, use_bias):
+    layers = keras.layers
+    inputs = keras.Input((32, 32, 3))
+    features = layers.GlobalMaxPooling2D()(layers.Conv2D(4, 3)(inputs))
+    head = layers.Dense(10, "softmax", use_bias=use_bias, bias_initializer="random_normal")
+    model = keras.Model(inputs, head(layers.Rescaling(1 / 9)(features)))
+    model.save(tmp_path / "other.keras")
+    images = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
+    probabilities, _ = run_in_batches(load_classifier(tmp_path / "other.keras"), images)
+    np.testing.assert_allclose(probabilities, model(images), atol=1e-6)
+
+
 def test_a_threshold_counts_for_the_very_file_it_was_chosen_for(model_path, converted):
     picture = next(converted.images_directory.glob("*/*.png"))
     record = threshold_path(model_path)

@@ -14,6 +14,7 @@ from tools.make_space import deploy, make_space
 from tools.page_server import serve
 from utils.classifier import classify, load_classifier
 from utils.download_handle_data import ROOT
+from utils.shipped_models import best_first
 
 DEER = ROOT / "images" / "examples" / "1_deer.png"
 
@@ -28,7 +29,7 @@ def space(tmp_path_factory):
 @pytest.fixture(scope="module")
 def label():
     """What the shipped model calls the deer."""
-    return classify(DEER, load_classifier(ROOT / "models" / "model_1.keras")).label
+    return classify(DEER, load_classifier(next(iter(best_first())))).label
 
 
 def test_the_front_matter_says_how_to_run_it(space):

@@ -21,6 +21,7 @@ from ai_edge_litert.interpreter import Interpreter
 from utils.download_handle_data import ROOT
 from utils.files import atomic_path
 from utils.read_model import load_model
+from utils.shipped_models import best_first
 
 TOLERANCE = 1e-4  # of a probability
 CHECKED = 256  # random pictures
@@ -74,10 +75,10 @@ def litert_runner(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", type=Path, help="default: models/model_1.keras")
+    parser.add_argument("models", nargs="*", type=Path, help="default: all in models/")
     # Keras's converter asks NumPy for names it has dropped.
     warnings.filterwarnings("ignore", "In the future `np", FutureWarning)
-    for path in parser.parse_args().models or [ROOT / "models" / "model_1.keras"]:
+    for path in parser.parse_args().models or best_first():
         try:
             differences = export_model(path, ROOT / "build" / "export")
         except (FileNotFoundError, ValueError) as problem:

@@ -24,7 +24,7 @@ COPIED += ("results/*.json", "images/examples/*.png", "images/README.md")
 MODULES = (
     *("__init__", "archive", "augment", "checks", "classifier", "download_handle_data", "fetch"),
     *("files", "load_patchs", "names_file", "picture_input", "pictures", "read_batches"),
-    *("read_model", "read_pictures"),
+    *("read_model", "read_pictures", "shipped_models"),
 )
 PACKAGES = ("filelock", "keras", "numpy", "pillow", "requests", "tqdm")
 

@@ -92,7 +92,6 @@ def load_classifier(path):
     run, look = _compile(path, model)
     image_shape = model.input_shape[1:3]
     look(np.zeros((*image_shape, 3), np.uint8))
-    run(np.zeros((BATCH, *image_shape, 3), np.float32))
     return Classifier(path.stem, image_shape, run, look, _threshold(path))
 
 
@@ -156,11 +155,11 @@ def _compile(path, model):
             f"{path}: input {shape}, last layer {head.name}; expected a network from (N, height, "
             f"width, 3) pixels to a softmax of {len(CLASS_NAMES)} classes"
         )
-    body = keras.Model(model.inputs[0], head.input)
+    head.activation = keras.activations.linear  # the model now ends before its softmax
 
     @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]), tf.float32)])
     def run(images):
-        logits = tf.matmul(body(images, training=False), head.kernel) + head.bias
+        logits = model(images, training=False)
         return tf.nn.softmax(logits), tf.reduce_logsumexp(logits, axis=1)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])

@@ -1,0 +1,71 @@
+"""Which record is a model's, and which model is the best; and the files that are shipped."""
+
+import json
+
+import pytest
+
+from utils.files import sha256_of
+from utils.shipped_models import best_first
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Function that writes models (dict of name to bytes) and records (list of dict)."""
+
+    def write(models, records):
+        for folder in ("models", "results"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        for name, content in models.items():
+            (tmp_path / "models" / f"{name}.keras").write_bytes(content)
+        for number, record in enumerate(records):
+            (tmp_path / "results" / f"{number}.json").write_text(json.dumps(record))
+        return tmp_path / "models", tmp_path / "results"
+
+    return write
+
+
+def names(found):
+    return [path.stem for path in found]
+
+
+def accuracies(found):
+    return {path.stem: record.get("test_accuracy") for path, record in found.items()}
+
+
+def record(model, accuracy, **more):
+    return {"model": model, "test_accuracy": accuracy, **more}
+
+
+def test_the_best_recorded_model_comes_first_and_those_without_a_record_last(write):
+    models = dict.fromkeys(["model_1", "a", "b", "z"], b"")
+    found = best_first(*write(models, [record("b", 0.7), record("z", 0.9), record("gone", 1)]))
+    assert names(found) == ["z", "b", "model_1", "a"]
+    assert accuracies(found) == {"z": 0.9, "b": 0.7, "model_1": None, "a": None}
+
+
+@pytest.mark.parametrize("records", [[], [record("a", 0.9), record("model_1", 0.9)]])
+def test_model_1_is_the_first_of_equals(write, records):
+    assert names(best_first(*write({"a": b"", "model_1": b"", "z": b""}, records)))[0] == "model_1"
+
+
+def test_without_any_model_it_is_model_1_that_is_missing(write):
+    models, results = write({}, [record("model_1", 0.9, model_sha256={"model_1.keras": "0" * 64})])
+    assert best_first(models, results) == {models / "model_1.keras": {}}
+    assert best_first(models / "none", results / "none") == {models / "none" / "model_1.keras": {}}
+
+
+def test_a_record_with_hashes_is_that_of_those_files_only(write):
+    models, _ = write({"a": b"new"}, [])
+    hashes = {"model_sha256": {"a.keras": sha256_of(models / "a.keras")}}
+    others = {"model_sha256": {"a.keras": "0" * 64}}
+    older = [record("a", 0.6), record("a", 0.8)]
+    mine, overwritten = record("a", 0.5, **hashes), record("a", 0.9, **others)
+    for records, expected in (
+        ([*older, mine, overwritten], 0.5),
+        ([*older, overwritten], 0.8),
+        ([overwritten, record("a", 0.7, model_sha256={"a.h5": "0" * 64})], None),
+    ):
+        (models / "a.keras").write_bytes(b"new")
+        for path in models.parent.glob("results/*"):
+            path.unlink()
+        assert accuracies(best_first(*write({}, records))) == {"a": expected}

@@ -1,0 +1,61 @@
+"""Model files and run records in, which record is whose and which model is best out.
+
+A run record is what `utils.results.write_run_record` writes, a ``.json`` file. Nothing heavy is
+imported here, as the page starts with it.
+"""
+
+import json
+from pathlib import Path
+
+from utils.download_handle_data import ROOT
+from utils.files import sha256_of
+
+MODELS, RESULTS = ROOT / "models", ROOT / "results"
+FALLBACK = "model_1"
+
+
+def best_first(models=MODELS, results=RESULTS):
+    """Find the ``.keras`` files of a folder, and the run record of each.
+
+    Parameters
+    ----------
+    models, results : path-like
+        Folders.
+
+    Returns
+    -------
+    dict of pathlib.Path to dict
+        File to its record, the highest test accuracy first. A file that no record tells of has
+        an empty one and comes last; Model 1 is the first of equals, and the only one where the
+        folder has no file at all, so that opening it says what is missing.
+    """
+    records = [json.loads(path.read_text("utf-8")) for path in Path(results).glob("*.json")]
+    found = {path: record_of(path, records) for path in sorted(Path(models).glob("*.keras"))}
+
+    def rank(path):
+        return -found[path].get("test_accuracy", 0), path.stem != FALLBACK
+
+    return {path: found[path] for path in sorted(found, key=rank)} or {
+        Path(models) / f"{FALLBACK}.keras": {}
+    }
+
+
+def record_of(path, records):
+    """Return the record (dict) of the run that made the model at `path`, an empty one if none did.
+
+    Parameters
+    ----------
+    path : path-like
+        Either file of the model.
+    records : list of dict
+        One with ``model_sha256``, a dict of file name to SHA-256, is that of exactly those files;
+        among older ones, without, the best of the model's name is taken.
+    """
+    path = Path(path)
+    own = [record for record in records if record.get("model") == path.stem]
+    hashed = [record for record in own if "model_sha256" in record]
+    exact = [
+        record for record in hashed if record["model_sha256"].get(path.name) == sha256_of(path)
+    ]
+    older = [record for record in own if "model_sha256" not in record]
+    return max(exact or older, key=lambda record: record["test_accuracy"], default={})
