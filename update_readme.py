@@ -1,10 +1,11 @@
-"""Put the tables of run records and of the page's thresholds into the README: ``make readme``."""
+"""Put the tables of runs, models and the page's thresholds into their READMEs: ``make readme``."""
 
 import json
 from pathlib import Path
 
-from utils.files import write_text
+from utils.files import sha256_of, write_text
 from utils.results import markdown_table
+from utils.shipped_models import best_first, record_of
 
 ROOT = Path(__file__).resolve().parent
 # What this repository sets out from: Model 1 as its first author published it, one run.
@@ -43,6 +44,23 @@ def thresholds_table(records):
     return markdown_table([*header, "their parts", "small gray faces"], rows)
 
 
+def models_table(models, records):
+    """Return the Markdown table (str) of model files (list of path), with the run record of each.
+
+    `records` (list of dict) are those of all runs.
+    """
+    rows = []
+    for path in models:
+        record = record_of(path, records)
+        scores = ["unknown", "unknown"]
+        if record:
+            scores = [f"{record['test_accuracy']:.2%}".replace("%", " %")]
+            scores += [f"{record['test_macro_f1']:.4f}"]
+        size = f"{path.stat().st_size / 1e6:.1f} MB"
+        rows.append([f"`{path.name}`", size, *scores, f"`{sha256_of(path)}`"])
+    return markdown_table(["file", "size", "test accuracy", "macro-F1", "SHA-256"], rows)
+
+
 def put_between(text, marker, table):
     """Return `text` with `table` in the place of what stands between the comments of `marker`."""
     start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->\n"
@@ -55,11 +73,20 @@ def read_records(pattern):
     return {path.name: json.loads(path.read_text()) for path in sorted(ROOT.glob(pattern))}
 
 
-if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    text = put_between(text, "results", results_table(read_records("results/*.json").values()))
+def main():
+    runs = list(read_records("results/*.json").values())
     suffix = "_threshold.json"
     thresholds = read_records(f"models/*{suffix}")
     thresholds = {name.removesuffix(suffix): record for name, record in thresholds.items()}
-    write_text(readme, put_between(text, "thresholds", thresholds_table(thresholds)))
+    models = [path.with_suffix(suffix) for path in best_first() for suffix in (".keras", ".h5")]
+    for readme, marker, table in (
+        ("README.md", "results", results_table(runs)),
+        ("README.md", "thresholds", thresholds_table(thresholds)),
+        ("models/README.md", "models", models_table(models, runs)),
+    ):
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        write_text(ROOT / readme, put_between(text, marker, table))
+
+
+if __name__ == "__main__":
+    main()

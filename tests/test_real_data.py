@@ -20,8 +20,12 @@ from utils.load_patchs import extract_labels, load_paths_labels, read_image_labe
 from utils.model_training_testing import model_1, predict, train_and_evaluate_models
 from utils.names_file import split_names_file
 from utils.read_batches import read_batch
+from utils.read_model import load_model
+from utils.results import processor_name
+from utils.shipped_models import best_first
 
 ARCHIVE = os.environ.get("CIFAR10_ARCHIVE", "")
+SHIPPED = best_first()
 OLD = 1_000_000_000  # seconds; a time of change that nothing written now can have
 
 pytestmark = pytest.mark.skipif(
@@ -134,3 +138,15 @@ def test_model_1_learns_in_a_quick_training(real, tmp_path):
     accuracy, *_ = predict(model, read_image_labels(validation, 250, (32, 32), **options))
     assert accuracy == pytest.approx(history.history["val_accuracy"][-1])
     assert accuracy > 0.25
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_model_gets_its_recorded_scores_back(real, path):
+    """Exactly, but for three pictures whose answer another processor's rounding may turn."""
+    record = SHIPPED[path]
+    patch_size = record["settings"]["patch_size"]
+    dataset = read_image_labels(real.test_names, patch_size, (32, 32), images_directory=real.images)
+    accuracy, macro_f1, *_ = predict(load_model(path), dataset)
+    turned = 0 if record["hardware"]["processor"] == processor_name() else 3 / 10_000
+    assert accuracy == pytest.approx(record["test_accuracy"], abs=turned + 1e-9)
+    assert macro_f1 == pytest.approx(record["test_macro_f1"], abs=2 * turned + 1e-9)

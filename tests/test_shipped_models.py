@@ -2,10 +2,15 @@
 
 import json
 
+import keras
+import numpy as np
 import pytest
 
+import update_readme
 from utils.files import sha256_of
 from utils.shipped_models import best_first
+
+SHIPPED = best_first()
 
 
 @pytest.fixture
@@ -69,3 +74,38 @@ def test_a_record_with_hashes_is_that_of_those_files_only(write):
         for path in models.parent.glob("results/*"):
             path.unlink()
         assert accuracies(best_first(*write({}, records))) == {"a": expected}
+
+
+# ---- what is shipped
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_both_files_of_a_shipped_model_predict_the_same(path):
+    first, second = (
+        keras.models.load_model(path.with_suffix(suffix), compile=False)
+        for suffix in (".keras", ".h5")
+    )
+    images = np.random.default_rng(0).random((8, *first.input_shape[1:]), np.float32)
+    np.testing.assert_array_equal(first(images), second(images))
+    no_backbone = not any(isinstance(layer, keras.Model) for layer in first.layers)
+    assert no_backbone, "name where its weights come from in models/README.md"
+
+
+def test_the_readme_of_the_models_is_of_these_files(tmp_path, monkeypatch):
+    written = {}
+    monkeypatch.setattr(update_readme, "write_text", written.__setitem__)
+    update_readme.main()
+    readme = update_readme.ROOT / "models" / "README.md"
+    assert written[readme] == readme.read_text(encoding="utf-8"), "run 'make readme'"
+    for path in readme.parent.glob("*.[kh]*"):
+        assert written[readme].count(f"| `{path.name}` | {path.stat().st_size / 1e6:.1f} MB") == 1
+        assert written[readme].count(sha256_of(path)) == 1
+
+
+def test_the_table_of_models_tells_the_scores_of_their_records(write):
+    models, _ = write({"a": b"a" * 1_240_000, "b": b""}, [])
+    found = {**record("a", 0.89204), "test_macro_f1": 0.89196}
+    table = update_readme.models_table([models / "a.keras", models / "b.keras"], [found])
+    first, second = (line.split(" | ") for line in table.splitlines()[2:])
+    assert first[:4] == ["| `a.keras`", "1.2 MB", "89.20 %", "0.8920"]
+    assert second[:4] == ["| `b.keras`", "0.0 MB", "unknown", "unknown"]
