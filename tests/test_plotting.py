@@ -10,7 +10,12 @@ import pytest
 
 from utils import plotting
 from utils.download_handle_data import CLASS_NAMES, ROOT
-from utils.plotting import plot_accuracy, plot_combined_confusion_heat_map, show_images
+from utils.plotting import (
+    plot_accuracy,
+    plot_accuracy_over_minutes,
+    plot_combined_confusion_heat_map,
+    show_images,
+)
 
 mpl.use("Agg")  # no window, also on a machine with a screen
 
@@ -390,3 +395,37 @@ def test_import_sets_nothing_and_loads_no_deep_learning_library():
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# ---- plot_accuracy_over_minutes
+
+
+def test_accuracy_stands_over_the_minutes_at_the_end_of_each_epoch():
+    slow = {"seconds": [60.0, 120.0], "val_accuracy": [0.5, 0.7]}
+    quick = [{"seconds": [30.0], "val_accuracy": [0.6]}, {"seconds": [36.0], "val_accuracy": [0.8]}]
+    figure = plot_accuracy_over_minutes({"slow": [slow], "quick": quick})
+    (axes,) = figure.axes
+    curves = [(line.get_xdata().tolist(), list(line.get_ydata())) for line in axes.lines]
+    assert curves == [([1, 3], [0.5, 0.7]), ([0.5], [0.6]), ([0.6], [0.8])]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["slow", "quick, 2 runs"]
+    looks = [(line.get_color(), line.get_marker()) for line in axes.lines]
+    assert looks[0] != looks[1] == looks[2]
+    assert axes.get_xlim()[0] == 0
+    assert axes.get_xlabel() == "Minutes of training"
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        ({}, "runs is empty"),
+        ({"one": []}, "runs is empty"),
+        ({"one": [{"val_accuracy": [0.5]}]}, "a history of 'one' has no 'seconds'"),
+        ({"one": [{"seconds": [1.0]}]}, "a history of 'one' has no 'val_accuracy'"),
+        ({"one": [{"seconds": [1.0], "val_accuracy": [0.1, 0.2]}]}, "1 times and 2 accuracies"),
+        ({"one": [{"seconds": [], "val_accuracy": []}]}, "0 times and 0 accuracies"),
+    ],
+)
+def test_histories_without_times_or_accuracies_are_refused(runs, words):
+    with pytest.raises(ValueError, match=words):
+        plot_accuracy_over_minutes(runs)

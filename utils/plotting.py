@@ -8,6 +8,7 @@ notebook shows it exactly once, as the last expression of a cell or by `display(
 Importing this module changes no Matplotlib setting.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -29,6 +30,14 @@ WHITE_TEXT_ABOVE = 71  # percent: there black and white text contrast alike with
 # Okabe-Ito blue and vermilion; dashes and markers tell the curves apart without any colour.
 TRAIN_LINE = {"color": "#0072B2", "linestyle": "-", "marker": "o", "markersize": 5}
 HELD_OUT_LINE = {"color": "#D55E00", "linestyle": "--", "marker": "s", "markersize": 5}
+# One look a model, of Okabe and Ito's colours; from the ninth on they come again.
+LOOKS = list(
+    zip(
+        ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C"),
+        "os^Dv<>P",
+        strict=True,
+    )
+)
 
 
 def _require(fine, message):
@@ -211,6 +220,55 @@ def plot_accuracy(epoch, history, string="Validation"):
             axes.legend()
         figure.axes[0].yaxis.set_major_formatter(PercentFormatter(xmax=1))
     return figure
+
+
+def plot_accuracy_over_minutes(runs):
+    """Draw validation accuracy over minutes of training, a line a run and a look a model.
+
+    Parameters
+    ----------
+    runs : dict of str to list of dict
+        Name of a model to the histories of its runs, each with the "seconds" and, in [0, 1], the
+        "val_accuracy" of every epoch.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no run, or a history lacks one of the two or has not as many of both.
+    """
+    _require(any(runs.values()), "runs is empty: pass at least one history")
+    with _open_figure(8, 5) as figure:
+        axes = figure.add_subplot()
+        for (name, histories), (colour, marker) in zip(runs.items(), itertools.cycle(LOOKS)):
+            label = f"{name}, {len(histories)} runs" if len(histories) > 1 else name
+            for history in histories:
+                minutes, accuracies = _read_minutes(name, history)
+                marked = math.ceil(len(minutes) / 25)
+                look = {"color": colour, "marker": marker, "markersize": 4, "markevery": marked}
+                axes.plot(minutes, accuracies, label=label, linewidth=1, **look)
+                label = None  # one line of each model stands in the legend
+        axes.set(xlabel="Minutes of training", ylabel="Validation accuracy", xlim=(0, None))
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right")
+    return figure
+
+
+def _read_minutes(name, history):
+    """Return the minutes from the start to the end of each epoch, and the accuracies then."""
+    for key in ("seconds", "val_accuracy"):
+        _require(key in history, f"a history of {name!r} has no {key!r}: train it again")
+    seconds, accuracies = history["seconds"], history["val_accuracy"]
+    _require(
+        len(seconds) == len(accuracies) > 0,
+        f"a history of {name!r} has {len(seconds)} times and {len(accuracies)} accuracies: "
+        "pass one an epoch",
+    )
+    return np.cumsum(seconds) / 60, accuracies
 
 
 def _draw_confusion(axes, name, actual, predicted):

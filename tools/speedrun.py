@@ -1,0 +1,270 @@
+"""Train Model 4 several times, and tell how well it classifies after how many minutes.
+
+    python -m tools.speedrun [--runs 5 --epochs 10 --width 64,256,256 ...]     or: make speedrun
+
+Enters: the converted pictures. Each run has a seed of its own; all hold out the same tenth of the
+training pictures, and read the test pictures once, at their end.
+Leaves: in ``results/speedrun/`` a record of each run, ``<variant>.json`` with mean, standard
+deviation and 95 % confidence interval over the runs, and ``<variant>.pdf``, accuracy over minutes
+beside what the notebook measured. Started again, it goes on where it was interrupted.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import keras
+import numpy as np
+import scipy.stats
+
+from utils.checks import positive_integer
+from utils.download_handle_data import ROOT
+from utils.files import atomic_path, check_writable
+from utils.load_patchs import extract_labels, read_image_labels
+from utils.model_training_testing import (
+    model_4,
+    one_cycle_schedule,
+    predict,
+    train_and_evaluate_models,
+)
+from utils.models import whiten
+from utils.names_file import split_names_file
+from utils.plotting import plot_accuracy_over_minutes
+from utils.results import write_run_record
+
+# The recipe of the notebook: the paper's, for patches of 128 and a mean loss.
+RECIPE = {
+    "peak_rate_of_128": 0.2,  # learning rate at the top, for patches of 128; goes with their size
+    "warm_up": 0.25,  # share of the steps in which the rate rises from zero
+    "momentum": 0.9,  # Nesterov
+    "weight_decay": 5e-3,  # decoupled, share of a kernel a step, times the rate
+    "label_smoothing": 0.2,  # share of the target; ten epochs are too few to become sure
+    "bias_rate": 64.0,  # times the rate: the biases of batch normalisation stand for its scales too
+    "max_shift": 2,  # pixels; half of the pictures are mirrored too
+    "validation_size": 0.1,  # share of the training pictures
+    "whitening_patches": 40,  # of training pictures: about 5,000 at 128 a patch
+}
+MEASURED = ("test_accuracy", "test_accuracy_averaged", "minutes_of_training")
+
+
+def speedrun(root, *, runs=5, epochs=10, width=(64, 256, 256), depth=2, seed=0, patch_size=128):
+    """Do all runs that are not recorded yet, and sum them up.
+
+    Parameters
+    ----------
+    root : path-like
+        Of a repository in which the first notebook has converted the pictures.
+    runs, epochs : int
+        At least 1.
+    width, depth
+        As of `utils.models.model_4`.
+    seed : int
+        Of the first run; the others have the following ones.
+    patch_size : int
+        Pictures a training step.
+
+    Returns
+    -------
+    dict
+        What was written to ``<variant>.json``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing was converted.
+    ValueError
+        If an argument is wrong, or a record or a checkpoint is of other settings.
+    """
+    runs, epochs = positive_integer("runs", runs), positive_integer("epochs", epochs)
+    patch_size = positive_integer("patch_size", patch_size)
+    settings = {"width": list(width), "depth": depth, "epochs": epochs, "patch_size": patch_size}
+    settings |= RECIPE
+    dataset = _read_dataset(Path(root))
+    results = Path(root) / dataset["results"] / "speedrun"
+    check_writable(results)  # now, not after the training
+    variant = f"{'-'.join(map(str, width))}_depth_{depth}_epochs_{epochs}"
+    records = []
+    for one in range(seed, seed + runs):
+        place = results / f"{variant}_seed_{one}.json"
+        records.append(
+            _recorded(place, settings, dataset) or train_once(root, place, one, settings, dataset)
+        )
+        print(_describe(records[-1]), flush=True)
+    figure = plot_accuracy_over_minutes(
+        notebook_histories(results.parent)
+        | {f"model_4, {variant}": [record["history"] for record in records]}
+    )
+    with atomic_path(results / f"{variant}.pdf") as temporary:
+        figure.savefig(temporary, metadata={"CreationDate": None})
+    return write_run_record(
+        results / f"{variant}.json",
+        data=dataset,
+        settings=settings,
+        seeds=[record["seed"] for record in records],
+        **{name: summarise([record[name] for record in records]) for name in MEASURED},
+    )
+
+
+def train_once(root, place, seed, settings, dataset):
+    """Train and test a model, write the record to `place` (path-like), and return it (dict)."""
+    directory = Path(root) / dataset["directory"]
+    checkpoints = directory / "checkpoints" / "speedrun" / Path(place).stem
+    train_names, validation_names = (checkpoints / f"{part}.txt" for part in ("train", "held_out"))
+    split_names_file(
+        directory / "train_names.txt",
+        train_names,
+        validation_names,
+        validation_size=settings["validation_size"],
+        seed=0,  # as in the notebook, and the same in all runs
+    )
+    keras.utils.set_random_seed(seed)  # first of all: the order of the pictures follows it, too
+    how = {"image_shape": (32, 32), "images_directory": directory / "images"}
+    how["patch_size"] = settings["patch_size"]
+    augmented = {"shuffle": True, "cache": "memory", "max_shift": settings["max_shift"]}
+    train = read_image_labels(train_names, **how, **augmented, seed=seed)
+    plain_train = read_image_labels(train_names, **how)
+    model = model_4(width=settings["width"], depth=settings["depth"])
+    whiten(model, extract_labels(plain_train.take(settings["whitening_patches"]))[0])
+    model, history = train_and_evaluate_models(
+        [model],
+        train,
+        read_image_labels(validation_names, **how, cache="memory"),
+        settings["epochs"],
+        settings["patch_size"],
+        True,
+        one_cycle_schedule(
+            settings["peak_rate_of_128"] * settings["patch_size"] / 128,
+            settings["epochs"] * int(train.cardinality()),
+            warm_up=settings["warm_up"],
+        ),
+        settings["momentum"],
+        nesterov=True,
+        weight_decay=settings["weight_decay"],
+        label_smoothing=settings["label_smoothing"],
+        bias_rate=settings["bias_rate"],
+        checkpoint_directory=checkpoints,
+    )
+    test = read_image_labels(directory / "test_names.txt", **how, cache="memory")
+    accuracy, macro_f1, _, labels = predict(model, test)
+    averaged_accuracy, averaged_f1, *_ = predict(model, test, test_time_augmentation=True)
+    record = write_run_record(
+        place,
+        model=model.name,
+        parameters=model.count_params(),
+        data=dataset,
+        seed=seed,
+        settings=settings,
+        test_images=len(labels),
+        validation_accuracy=history.history["val_accuracy"][-1],
+        test_accuracy=accuracy,
+        test_macro_f1=macro_f1,
+        test_accuracy_averaged=averaged_accuracy,
+        test_macro_f1_averaged=averaged_f1,
+        minutes_of_training=round(sum(history.history["seconds"]) / 60, 2),  # with validation
+        history=history.history,
+    )
+    shutil.rmtree(checkpoints)
+    return record
+
+
+def summarise(values):
+    """Return mean, spread and the mean's 95 % confidence interval by Student's t (dict).
+
+    Of a single value (`values` is a list of float) the spread and the interval are None.
+    """
+    mean, count = statistics.mean(values), len(values)
+    deviation = interval = None
+    if count > 1:
+        deviation = statistics.stdev(values)
+        half = scipy.stats.t.ppf(0.975, count - 1) * deviation / np.sqrt(count)
+        interval = [float(mean - half), float(mean + half)]
+    return {
+        "runs": count,
+        "mean": mean,
+        "standard_deviation": deviation,
+        "confidence_interval_95": interval,
+    }
+
+
+def notebook_histories(results):
+    """Return name to list of one history of each ``<model>_<profile>_history.csv`` with times."""
+    histories = {}
+    for path in sorted(Path(results).glob("model_[1-4]_*_history.csv")):
+        columns = defaultdict(list)
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                for name, value in row.items():
+                    columns[name].append(float(value))
+        model, _, profile = path.stem.removesuffix("_history").rpartition("_")
+        if "seconds" in columns:
+            histories[f"{model}, {profile} profile"] = [dict(columns)]
+    return histories
+
+
+def _read_dataset(root):
+    path = root / "data" / "dataset.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path}: nothing was converted yet; run the first notebook, or make run"
+        ) from error
+
+
+def _recorded(place, settings, dataset):
+    """Return the record at `place` if there is one; ValueError if it is of other settings."""
+    if not place.exists():
+        return None
+    record = json.loads(place.read_text(encoding="utf-8"))
+    if (record["settings"], record["data"]) != (settings, dataset):
+        raise ValueError(f"{place}: a record of other settings or data; delete it to run it again")
+    return record
+
+
+def _describe(record):
+    return (
+        f"seed {record['seed']}: {record['minutes_of_training']:.1f} minutes, test accuracy "
+        f"{record['test_accuracy']:.2%}, averaged over six views "
+        f"{record['test_accuracy_averaged']:.2%}"
+    )
+
+
+def _describe_summary(summary):
+    lines = []
+    for name in MEASURED:
+        found = summary[name]
+        text = f"{name.replace('_', ' ')}: mean {found['mean']:.4g} of {found['runs']} runs"
+        if found["runs"] > 1:
+            low, high = found["confidence_interval_95"]
+            text += f", standard deviation {found['standard_deviation']:.2g}"
+            text += f", 95 % confidence interval {low:.4g} to {high:.4g}"
+        lines.append(text)
+    return "\n".join(lines)
+
+
+def _filters(text):
+    return tuple(map(int, text.split(",")))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--width", type=_filters, default=(64, 256, 256), help="64,256,256")
+    parser.add_argument("--depth", type=int, default=2, help="convolutions a block, 2 or 3")
+    parser.add_argument("--seed", type=int, default=0, help="of the first run")
+    parser.add_argument("--patch-size", type=int, default=128, help="pictures a training step")
+    try:
+        summary = speedrun(ROOT, **vars(parser.parse_args()))
+    except (OSError, ValueError) as problem:
+        sys.exit(str(problem))
+    print(_describe_summary(summary))
+
+
+if __name__ == "__main__":
+    main()
