@@ -10,7 +10,6 @@ from f1_by_hand import f1_by_hand
 
 from utils.load_patchs import read_image_labels
 from utils.model_training_testing import (
-    LOOKAHEAD,
     one_cycle_schedule,
     predict,
     train_and_evaluate_models,
@@ -85,38 +84,30 @@ def test_the_final_model_is_the_best_on_validation_data(constants, order):
     assert history.history["val_accuracy"] == pytest.approx([0.7, 0.7])
 
 
-@pytest.mark.parametrize("lookahead", [None, 7])
-def test_the_score_is_that_of_the_model_as_it_is_returned(lookahead):
+def test_the_score_is_that_of_the_model_as_it_is_returned():
     data = small_data(60)
     models = [small_model("one"), small_model("two", [keras.layers.BatchNormalization()])]
-    options = {"lookahead": lookahead, "verbose": 0}
-    scores = train_and_evaluate_models(models, data, data, 5, 4, False, 0.5, **options)
+    scores = train_and_evaluate_models(models, data, data, 5, 4, False, 0.5, verbose=0)
     for model in models:
         assert scores[model.name] == pytest.approx(predict(model, data)[0])
 
 
-def sgd_by_hand(
-    weights, images, labels, rates, momentum=0.9, nesterov=False, weight_decay=0.0, lookahead=None
-):
+def sgd_by_hand(weights, images, labels, rates, momentum=0.9, nesterov=False, weight_decay=0.0):
     """Full-batch steps of a softmax regression on flattened images; `rates` has one a step.
 
     `weight_decay` is of the kernel only.
     """
     x, targets = images.reshape(len(images), -1).astype(float), np.eye(3)[labels]
     weights = [weight.astype(float) for weight in weights]
-    velocities, averages = [0.0, 0.0], None
-    for step, rate in enumerate(rates, start=1):
+    velocities = [0.0, 0.0]
+    for rate in rates:
         exponentials = np.exp(x @ weights[0] + weights[1])
         error = (exponentials / exponentials.sum(axis=1, keepdims=True) - targets) / len(x)
         for i, gradient in enumerate((x.T @ error, error.sum(axis=0))):
             velocities[i] = momentum * velocities[i] - rate * gradient
             change = momentum * velocities[i] - rate * gradient if nesterov else velocities[i]
             weights[i] = weights[i] * (1 - rate * weight_decay * (weights[i].ndim == 2)) + change
-        if lookahead:
-            pairs = zip(averages or weights, weights, strict=True)
-            averages = [LOOKAHEAD * average + (1 - LOOKAHEAD) * new for average, new in pairs]
-            weights = weights if step % lookahead else list(averages)
-    return averages if lookahead else weights
+    return weights
 
 
 @pytest.mark.parametrize(
@@ -131,13 +122,8 @@ def sgd_by_hand(
             {"momentum": 0.7, "nesterov": True},
         ),
         ((0.5,), {"weight_decay": 0.2}, 0.5, {"weight_decay": 0.2}),
-        ((0.5,), {"lookahead": 3}, 0.5, {"lookahead": 3}),
-        ((0.5,), {"lookahead": 4, "nesterov": True}, 0.5, {"lookahead": 4, "nesterov": True}),
     ],
-    ids=[
-        *("plain call", "rate and momentum", "by name, Nesterov", "weight decay"),
-        *("lookahead, last step between", "lookahead, last step is one"),
-    ],
+    ids=["plain call", "rate and momentum", "by name, Nesterov", "weight decay"],
 )
 def test_training_is_sgd_with_momentum(arguments, named, rate, options):
     images, labels = small_images(6), np.arange(6) % 3
@@ -199,14 +185,6 @@ def test_a_wrong_label_smoothing_is_refused(smoothing):
             [small_model()], small_data(), small_data(), 1, 5, True, label_smoothing=smoothing
         )
     assert repr(smoothing) in str(caught.value)
-
-
-@pytest.mark.parametrize("lookahead", NO_POSITIVE_INTEGERS)
-def test_a_wrong_lookahead_is_refused(lookahead):
-    with pytest.raises(ValueError, match=f"lookahead is {lookahead!r}, expected an integer of"):
-        train_and_evaluate_models(
-            [small_model()], small_data(), small_data(), 1, 5, True, lookahead=lookahead
-        )
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, np.inf, np.nan, True, "64", None])

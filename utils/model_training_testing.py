@@ -28,8 +28,6 @@ __all__ = [  # the models can be imported from here too
     "train_and_evaluate_models",
 ]
 
-LOOKAHEAD = 0.98  # momentum of the moving average of the weights, a step
-
 
 @keras.saving.register_keras_serializable("cifar10")
 def custom_f1_score(y_true, y_pred):
@@ -93,7 +91,6 @@ def train_and_evaluate_models(
     weight_decay=None,
     label_smoothing=0.0,
     bias_rate=1.0,
-    lookahead=None,
     checkpoint_directory=None,
     verbose="auto",
 ):
@@ -123,8 +120,6 @@ def train_and_evaluate_models(
         Share of the target that is spread over all classes.
     bias_rate : float
         Learning rate of the biases of batch normalisation, as a multiple of `l_r`.
-    lookahead : int, optional
-        After every so many steps the weights go back to their moving average (Zhang et al., 2019).
     checkpoint_directory : path-like, optional
         Keep ``<model name>.npz`` there after each epoch, and the model of the epoch with the
         highest validation accuracy in ``best``. The same call after an interruption goes on from
@@ -155,8 +150,6 @@ def train_and_evaluate_models(
         check_writable(checkpoint_directory)
     epochs = positive_integer("epochs", epochs)
     positive_number("bias_rate", bias_rate)
-    if lookahead is not None:
-        positive_integer("lookahead", lookahead)
     _first_patch("validation", validation_dataset)
     images, _ = _first_patch("train", train_dataset)
     if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
@@ -170,9 +163,6 @@ def train_and_evaluate_models(
             nesterov=nesterov,
             weight_decay=weight_decay,
             bias_rate=bias_rate,
-            use_ema=lookahead is not None,
-            ema_momentum=LOOKAHEAD,
-            ema_overwrite_frequency=lookahead,
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         histories[model.name] = train_model(

@@ -121,11 +121,7 @@ class _Keep(keras.callbacks.Callback):
         self.checkpoint, self.settings = checkpoint, settings
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.started = epoch, time.perf_counter()
-
-    def on_test_begin(self, logs=None):
-        if self.epoch == self.params["epochs"] - 1:  # Keras itself does it after the checkpoint
-            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         for name, value in {**logs, "seconds": time.perf_counter() - self.started}.items():
