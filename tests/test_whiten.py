@@ -20,10 +20,10 @@ def smooth_images(count=8, shape=(32, 32, 3)):
     return (images + images.mean(axis=-1, keepdims=True)) / 2
 
 
-def whitened():
-    """A small Model 4, whitened for `smooth_images()`."""
+def whitened(depth):
+    """A small Model 4 of that depth, whitened for `smooth_images()`."""
     keras.utils.set_random_seed(0)
-    model = model_4(width=TINY, depth=3)
+    model = model_4(width=TINY, depth=depth)
     whiten(model, smooth_images())
     return model
 
@@ -102,7 +102,7 @@ def test_a_model_without_whitening_is_refused():
 @pytest.mark.parametrize("twin", [training_twin, lambda model: model], ids=["twin", "plain"])
 def test_training_changes_the_biases_of_the_whitening_only(twin, monkeypatch, without_gpu):
     monkeypatch.setattr(training, "training_twin", twin)
-    model = whitened()
+    model = whitened(depth=2)
     before = model.get_weights()
     data = tf.data.Dataset.from_tensor_slices((smooth_images(), np.arange(8))).batch(4)
     options = {"nesterov": True, "weight_decay": 5e-3, "verbose": 0}
@@ -122,7 +122,7 @@ def train_steps(model):
 
 
 def test_model_4_and_its_twin_agree_before_and_after_training(without_gpu):
-    model = whitened()
+    model = whitened(depth=3)
     twin = training_twin(model)
     fused = [layer for layer in twin.layers if type(layer).__name__ == "FusedBatchNormalization"]
     assert len(fused) == 9
