@@ -40,6 +40,8 @@ CSS = """
 #notice p {font-weight: bold; text-align: center}
 .several {overflow-x: auto; text-align: left}
 .several tr:first-child {font-weight: bold}
+.several td {padding: 0.3em 0.5em; font-size: 0.85em}
+.several td:first-child {overflow-wrap: anywhere; min-width: 6em}
 """
 # Gradio's own refusals of an upload come as a pop-up titled "Error": this speaks before it does.
 # And it takes a picture by Ctrl+V, where Gradio has a button only.
