@@ -40,7 +40,8 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5")):
     plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
     plain.set_weights(model.get_weights())
     paths = [Path(directory) / f"{model.name}{suffix}" for suffix in suffixes]
-    with ExitStack() as stack:  # none gets its name before all are written
+    # None gets its name before all are written; `.keras`, which the page reads, gets it last.
+    with ExitStack() as stack:
         for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
             plain.save(temporary)
     return paths
