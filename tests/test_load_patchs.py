@@ -116,6 +116,7 @@ def test_patches_hold_the_batches_pixels_and_labels(converted, names, batches):
         (32, 32, [32]),
         (33, 32, [32, 1]),
         (70, 33, [33, 33, 4]),
+        (150, 60, [60, 60, 30]),  # more than are loaded in one call
     ],
 )
 def test_any_number_of_pictures_comes_in_patches(write_pictures, count, patch_size, sizes):
