@@ -15,9 +15,10 @@ OPERATIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"}
 
 
 def environment():
-    """Return the variables with which a process imports from the repository and from here."""
+    """Return the variables to import from the repository and from here, and to show progress."""
     here = Path(__file__).parent
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])}
+    path = os.pathsep.join([str(here.parent), str(here)])
+    return {**os.environ, "PYTHONPATH": path, "TQDM_DISABLE": ""}
 
 
 def run_script(script, *arguments):
