@@ -66,7 +66,7 @@ readme: .venv/ready  ## Put the table of results into the README
 
 clean:  ## Remove the virtual environment and converted data; a downloaded archive stays
 	rm -rf .venv build .pytest_cache .ruff_cache
-	rm -rf data/images data/sample data/cifar-10-batches-py data/*.txt data/*.json
+	rm -rf data/images data/sample data/checkpoints data/cifar-10-batches-py data/*.txt data/*.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/ready: requirements.txt

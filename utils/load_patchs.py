@@ -154,7 +154,8 @@ def read_image_labels(
         Another order in every pass, seeded; otherwise the order of the file. With a cache file,
         pictures are drawn from a buffer of 10,000.
     seed : int
-        Of order and augmentation: the same seed gives the same sequence of passes.
+        Of order and augmentation: the same one gives the same sequence of passes, with the same
+        global seed (`keras.utils.set_random_seed`) at this call.
     cache : {None, "memory"} or path-like
         Keep the decoded pixels as uint8 in memory or in a file; None decodes in every pass and
         holds a few patches only.
