@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from utils import download_handle_data
+from utils import shipped_models
 from utils.download_handle_data import ROOT
 from utils.read_model import load_model
 
@@ -203,7 +203,8 @@ def test_what_is_no_plain_layer_is_named(path, change, named):
 
 @pytest.mark.parametrize("wrong", ["nine classes", "a Lambda", "damaged", "missing"])
 def test_the_page_says_at_its_start_what_is_wrong_with_a_model(tmp_path, monkeypatch, wrong):
-    monkeypatch.setattr(download_handle_data, "ROOT", tmp_path)
+    for name in ("MODELS", "RESULTS"):
+        monkeypatch.setattr(shipped_models, name, tmp_path / name.lower())
     path = tmp_path / "models" / "model_1.keras"
     path.parent.mkdir()
     head = [keras.layers.Flatten(), keras.layers.Dense(9, activation="softmax")]
