@@ -64,7 +64,7 @@ speedrun: .venv/ready  ## Train Model 4 five times, for its accuracy over minute
 readme: .venv/ready  ## Put the table of results into the README
 	$(BIN)/python update_readme.py
 
-clean:  ## Remove the virtual environment and converted data; a downloaded archive stays
+clean:  ## Remove the virtual environment, converted data and checkpoints; an archive stays
 	rm -rf .venv build .pytest_cache .ruff_cache
 	rm -rf data/images data/sample data/checkpoints data/cifar-10-batches-py data/*.txt data/*.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
