@@ -14,9 +14,11 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
+from tf2onnx.handler import tf_op
 
 from utils.download_handle_data import ROOT
 from utils.files import atomic_path
@@ -41,7 +43,7 @@ def export_model(path, directory):
         If there is no model or `utils.read_model.load_model` refuses it; or if a difference is
         larger than 1e-4, and the file is not kept.
     """
-    model = load_model(path)
+    model = _exportable(load_model(path))
     images = np.random.default_rng(0).random((CHECKED, *model.input_shape[1:]), np.float32)
     expected = model(images, training=False).numpy()
     differences = {}
@@ -57,6 +59,32 @@ def export_model(path, directory):
                 raise ValueError(f"{target}: differs by {difference:.1e} from Keras; not written")
         differences[target] = difference
     return differences
+
+
+def _exportable(model):
+    """Return the same network without the Normalization layers that tf2onnx takes for inputs."""
+
+    def replace(layer):
+        if not isinstance(layer, keras.layers.Normalization):
+            return layer.__class__.from_config(layer.get_config())
+        scale = 1 / np.sqrt(np.ravel(layer.variance))
+        return keras.layers.Rescaling(scale.tolist(), (-np.ravel(layer.mean) * scale).tolist())
+
+    copy = keras.models.clone_model(model, clone_function=replace)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+@tf_op("Erfc")
+class _Erfc:
+    """What GELU calls and tf2onnx, which Keras calls, does not know: 1 minus the error function."""
+
+    @classmethod
+    def version_9(cls, graph, node, **kwargs):
+        node.type = "Erf"
+        one = graph.make_const(f"{node.name}_one", np.ones((), np.float32)).output[0]
+        output = node.output[0]
+        graph.insert_new_node_on_output("Sub", output, inputs=[one, output])
 
 
 def onnx_runner(path):

@@ -157,12 +157,12 @@ def _compile(path, model):
         )
     head.activation = keras.activations.linear  # the model now ends before its softmax
 
-    @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]), tf.float32)], autograph=False)
     def run(images):
         logits = model(images, training=False)
         return tf.nn.softmax(logits), tf.reduce_logsumexp(logits, axis=1)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)], autograph=False)
     def look(square):  # all in one graph: a call of each step by itself takes twice as long
         image = resize(square, shape[1:3])
         probabilities, scores = run(to_float(image)[tf.newaxis])
