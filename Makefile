@@ -34,7 +34,9 @@ audit: .venv/ready  ## Look for known vulnerabilities of the installed packages;
 		|| ! grep -q '^Found [0-9]* known' build/audit.txt; status=$$?; cat build/audit.txt; exit $$status
 
 coverage: .venv/ready  ## Run the tests and show which lines they don't reach; less than 95 % fails
-	$(BIN)/coverage run --source=utils,app -m pytest
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
 
 app: .venv/ready  ## Serve the page on 127.0.0.1
@@ -65,7 +67,7 @@ readme: .venv/ready  ## Put the table of results into the README
 	$(BIN)/python update_readme.py
 
 clean:  ## Remove the virtual environment, converted data and checkpoints; an archive stays
-	rm -rf .venv build .pytest_cache .ruff_cache
+	rm -rf .venv build .pytest_cache .ruff_cache .coverage*
 	rm -rf data/images data/sample data/checkpoints data/cifar-10-batches-py data/*.txt data/*.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

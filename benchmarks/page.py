@@ -1,5 +1,7 @@
 """One picture and 10,000, by `model.predict`, our call, ONNX Runtime and LiteRT; and the page.
 
+    PYTHONPATH=. python benchmarks/page.py [models/model_1.keras]     or: the best model
+
 Prints milliseconds, and each as a multiple of ONNX Runtime's: the median over rounds in which all
 take turns, with the smallest and the largest, since on a shared machine a single time says little.
 All four use as many threads as there are cores. Takes about three minutes on two idle cores.
@@ -7,6 +9,7 @@ All four use as many threads as there are cores. Takes about three minutes on tw
 
 import os
 import statistics
+import sys
 import tempfile
 import time
 import warnings
@@ -26,7 +29,7 @@ from utils.download_handle_data import ROOT
 from utils.results import markdown_table, processor_name
 from utils.shipped_models import best_first
 
-MODEL = next(iter(best_first()))
+MODEL = sys.argv[1] if len(sys.argv) > 1 else next(iter(best_first()))
 EXAMPLES = sorted((ROOT / "images" / "examples").glob("*.png"))
 
 
