@@ -35,6 +35,14 @@ class Converted(NamedTuple):
     batches: Path
 
 
+@pytest.fixture(autouse=True, scope="session")
+def training_in_float32(tmp_path_factory):
+    """Every processor trains as one without bfloat16, so that sums can be compared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("utils.fast_training.CPU_INFO", tmp_path_factory.mktemp("cpu") / "none")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def data_directory(tmp_path, monkeypatch):
     """Default places of the data lie below a temporary folder, which is not created yet."""

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.fast_training import training_twin
+from utils import fast_training
+from utils.fast_training import has_bfloat16, training_twin
 from utils.model_training_testing import model_1, train_and_evaluate_models
 
 layers = keras.layers
@@ -14,6 +15,13 @@ layers = keras.layers
 @pytest.fixture(autouse=True)
 def without_gpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [])
+
+
+@pytest.fixture
+def processor_with_bfloat16(tmp_path, monkeypatch):
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags\t\t: fpu avx512f avx512_bf16 sse\n", encoding="utf-8")
+    monkeypatch.setattr(fast_training, "CPU_INFO", info)
 
 
 def randomise(model):
@@ -154,3 +162,37 @@ def test_on_a_gpu_a_model_is_its_own_twin(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a GPU"])
     model = convolution_model()
     assert training_twin(model) is model
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("avx512f avx512_bf16", True), ("amx_bf16", True), ("avx2", False)]
+)
+def test_bfloat16_is_found_among_the_flags_of_the_processor(tmp_path, monkeypatch, flags, expected):
+    monkeypatch.setattr(fast_training, "CPU_INFO", tmp_path / "cpuinfo")
+    assert not has_bfloat16()  # no such file: not Linux
+    (tmp_path / "cpuinfo").write_text(f"model name\t: avx512\nflags\t: fpu {flags}\n", "utf-8")
+    assert has_bfloat16() is expected
+
+
+@pytest.mark.usefixtures("processor_with_bfloat16")
+def test_in_bfloat16_the_twin_answers_and_trains_nearly_as_the_model():
+    model = convolution_model()
+    twin = training_twin(model)
+    images, _ = random_data(model)
+    np.testing.assert_allclose(twin(images), model(images), atol=0.01)
+    assert np.abs(twin(images) - model(images)).max() > 1e-6  # the convolution is in bfloat16
+    before, after, expected = model.get_weights(), train_steps(twin, 3), train_steps(model, 3)
+    for start, end, right in zip(before, after, expected, strict=True):
+        assert np.abs(end - right).max() < 0.05 * np.abs(right - start).max() + 1e-3
+
+
+@pytest.mark.usefixtures("processor_with_bfloat16")
+def test_what_was_trained_in_bfloat16_is_a_float32_model():
+    model = convolution_model()
+    images, labels = random_data(model, 12)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
+    before = model.get_weights()
+    train_and_evaluate_models([model], data, data, 1, 4, True, 0.1, verbose=0)
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert all((new != old).any() for new, old in zip(model.get_weights(), before, strict=True))

@@ -1,12 +1,19 @@
 """A twin of a model, made to train faster on a CPU: same layers, weights and mathematics.
 
 Keras 3 computes batch normalisation in training from many small TensorFlow operations; the twin
-calls TensorFlow's one fused kernel for it. It is never saved: after training its weights are
-carried back to the plain model. `benchmarks/train.py` measures what it gains.
+calls TensorFlow's one fused kernel for it. Where the processor has instructions for bfloat16, the
+twin's convolutions compute in it, with weights, averages and the last layers in float32. The twin
+is never saved: after training its weights are carried back to the plain model.
+`benchmarks/train.py` measures what it gains.
 """
+
+from pathlib import Path
 
 import keras
 import tensorflow as tf
+
+CPU_INFO = Path("/proc/cpuinfo")  # Linux only; elsewhere everything is float32
+IN_FLOAT32 = (keras.layers.Dense, keras.layers.Normalization, keras.layers.Rescaling, keras.Model)
 
 
 @keras.saving.register_keras_serializable("cifar10")
@@ -38,15 +45,27 @@ def training_twin(model):
     if not (normalised and on_cpu):
         return model
     plain = model.from_config(model.get_config())  # not compiled: a loss can't always be cloned
-    twin = keras.models.clone_model(plain, clone_function=_clone_layer)
+    clone = _clone_in_bfloat16 if has_bfloat16() else _clone_layer
+    twin = keras.models.clone_model(plain, clone_function=clone)
     twin.set_weights(model.get_weights())
     for variable, original in zip(twin.variables, model.variables, strict=True):
         variable.trainable = original.trainable
     return twin
 
 
-def _clone_layer(layer):
+def has_bfloat16():
+    """Return whether the processor has instructions for bfloat16 (bool)."""
+    flags = CPU_INFO.read_text("utf-8").split() if CPU_INFO.is_file() else []
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def _clone_layer(layer, **settings):
     kind = type(layer)
     if kind is keras.layers.BatchNormalization:
         kind = FusedBatchNormalization
-    return kind.from_config(layer.get_config())
+    return kind.from_config(layer.get_config() | settings)
+
+
+def _clone_in_bfloat16(layer):
+    in_float32 = isinstance(layer, IN_FLOAT32)
+    return _clone_layer(layer) if in_float32 else _clone_layer(layer, dtype="mixed_bfloat16")
