@@ -104,11 +104,11 @@ def build_page(classifiers, accuracies):
         about = gr.Markdown(tell_about(names[0]), elem_id="about")
         model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model")
         gr.HTML(page_parts.NOTICE, elem_id="notice")
-        with gr.Tab("One picture"), gr.Row():
+        with gr.Tab("One picture"), gr.Row(elem_id="one"):
             with gr.Column():
                 picture = only_uploads(gr.Image(label="Picture", height=320, elem_id="picture"))
                 gr.ClearButton([picture], value="Clear")
-                gr.Examples(example_pictures(), picture, label="Examples")
+                gr.Examples(example_pictures(), picture, label="Examples", elem_id="examples")
             with gr.Column():
                 label = gr.HTML(page_parts.sentence(INVITATION), elem_id="answer")
                 chart = gr.Plot(label="Percentages", show_label=False, elem_id="chart")

@@ -42,6 +42,10 @@ CSS = """
 .several tr:first-child {font-weight: bold}
 .several td {padding: 0.3em 0.5em; font-size: 0.85em}
 .several td:first-child {overflow-wrap: anywhere; min-width: 6em}
+@media (max-width: 700px) {  /* one column: the answer comes before the examples */
+  #one > .column:first-child {display: contents}
+  #examples {order: 1}
+}
 """
 # Gradio's own refusals of an upload come as a pop-up titled "Error": this speaks before it does.
 # And it takes a picture by Ctrl+V, where Gradio has a button only.

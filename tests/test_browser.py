@@ -78,6 +78,9 @@ def test_a_picture_gets_its_label_its_chart_and_what_the_model_sees(page, deer, 
         assert sizes == [[32, 32], [32, 160]]
         width = opened.evaluate("document.documentElement.scrollWidth")
         assert width <= opened.viewport_size["width"]
+        tops = [opened.locator(f"#{i}").bounding_box()["y"] for i in ("answer", "seen", "examples")]
+        assert tops[0] < min(tops[1:])  # nobody has to scroll past the examples to the answer
+        assert not options or tops[1] < tops[2]
 
 
 def test_nothing_is_asked_of_the_internet_that_the_page_needs(page, car):
