@@ -14,10 +14,12 @@ import nbformat
 import papermill
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
+import update_readme
 from utils.files import check_writable
 
 ROOT = Path(__file__).resolve().parent
 NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
+FILES = ("CIFAR10_ARCHIVE", "VGG16_WEIGHTS", "MOBILENETV2_WEIGHTS")
 WRITTEN = ("build", "data", "images", "models", "results", "notebooks")
 
 
@@ -35,7 +37,8 @@ def run_notebook(source, target):
         notebook, {}
     )  # a progress bar's last state
     for part in (notebook, *notebook.cells):
-        part.metadata.pop("papermill", None)  # times and paths of this machine
+        for times_and_paths in ("papermill", "execution"):  # of this machine
+            part.metadata.pop(times_and_paths, None)
     nbformat.write(notebook, target)
 
 
@@ -43,6 +46,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("profile", nargs="?", choices=("quick", "full"), default="quick")
     os.environ["PROFILE"] = parser.parse_args().profile
+    for name in FILES:  # the notebooks run in their own folder
+        if Path(os.environ.get(name, "")).is_file():
+            os.environ[name] = os.path.abspath(os.environ[name])
     executed = ROOT / "build"
     try:
         for folder in WRITTEN:
@@ -57,6 +63,8 @@ def main():
     target = ROOT / "notebooks" if results == ROOT / "results" else results
     for name in NOTEBOOKS:
         (executed / name).replace(target / name)
+    if results == ROOT / "results":
+        update_readme.main()
     print(
         f"\nDone. Results: {results.relative_to(ROOT)}/, "
         f"executed notebooks: {target.relative_to(ROOT)}/"

@@ -302,3 +302,17 @@ def test_archive_is_available_from_a_path_or_if_kept(sample_archive, refused_url
     assert archive_is_available(sample_archive.as_uri())
     download_data(sample_archive)
     assert archive_is_available(refused_url)
+
+
+def test_another_archive_that_is_kept_does_not_stand_for_the_official_one(
+    server, official, other_archive
+):
+    for name in ("/one", "/two", "/official"):
+        server.add(name, status=404)
+    download_data(other_archive)
+    assert not archive_is_available(official)
+
+
+def test_a_page_to_log_in_to_is_no_source(server):
+    url = server.add("/page", b"<html>", headers={"Content-Type": "text/html; charset=utf-8"})
+    assert not archive_is_available(url)

@@ -349,6 +349,11 @@ def test_a_wrong_number_of_steps_is_refused(steps):
         one_cycle_schedule(0.3, steps)
 
 
+def test_one_step_is_too_few_to_rise_and_fall():
+    with pytest.raises(ValueError, match="steps is 1, expected at least 2"):
+        one_cycle_schedule(0.3, 1)
+
+
 # ---- predict
 
 
@@ -381,6 +386,14 @@ def test_test_time_augmentation_averages_six_views():
     accuracy, _, predictions, _ = predict(model, data, test_time_augmentation=True)
     np.testing.assert_array_equal(predictions, expected)
     assert accuracy == 1
+
+
+def test_predicting_shows_its_progress(capsys):
+    data = dataset_of(small_images(6), [0, 1, 2, 0, 1, 2], 2)
+    predict(small_model(), data)
+    assert "predict: 100%" in capsys.readouterr().err
+    predict(small_model(), data.filter(lambda images, labels: True))  # of unknown length
+    assert "predict: 3it" in capsys.readouterr().err
 
 
 def test_classes_that_neither_occur_nor_are_predicted_do_not_count():

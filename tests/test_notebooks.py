@@ -12,6 +12,7 @@ import run_notebooks
 from utils.download_handle_data import ROOT
 
 NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
+VGG16 = "VGG16_WEIGHTS"
 NO_SERVER = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # the discard port: refused at once
 
 
@@ -88,6 +89,25 @@ def test_a_folder_that_cannot_be_written_is_noticed_before_anything_runs(
     monkeypatch.setattr(sys, "argv", ["run_notebooks.py", "quick"])
     monkeypatch.setenv("PROFILE", "")
     with pytest.raises(SystemExit, match=f"{folder}: nothing can be written there"):
+        run_notebooks.main()
+
+
+def test_paths_given_relative_to_the_root_hold_in_the_folder_of_the_notebooks(
+    tmp_path, monkeypatch
+):
+    def look(*_):
+        sys.exit(f"archive: {os.environ['CIFAR10_ARCHIVE']}, weights: {os.environ[VGG16]}")
+
+    (tmp_path / "archive").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(run_notebooks, "run_notebook", look)
+    monkeypatch.setattr(sys, "argv", ["run_notebooks.py", "quick"])
+    monkeypatch.setenv("PROFILE", "")
+    monkeypatch.setenv("CIFAR10_ARCHIVE", "archive")
+    monkeypatch.setenv(VGG16, "https://weights.example/vgg16.h5")
+    expected = f"archive: {tmp_path / 'archive'}, weights: https://weights.example/vgg16.h5"
+    with pytest.raises(SystemExit, match=f"^{expected}$"):
         run_notebooks.main()
 
 

@@ -81,6 +81,15 @@ def test_a_cache_file_serves_the_next_dataset(numbered, data_directory, tmp_path
     assert numbers_of(again) == list(range(12))
 
 
+def test_a_cache_file_of_other_names_or_another_size_is_not_taken(numbered, tmp_path):
+    lines = numbered.read_text().splitlines()
+    for order, side in ((lines, 4), (lines[::-1], 4), (lines[:7], 4), (lines, 2)):
+        numbered.write_text("\n".join(order))
+        dataset = read_image_labels(numbered, 5, (side, side), cache=tmp_path / "cache")
+        assert dataset.element_spec[0].shape == (None, side, side, 3)
+        assert numbers_of(dataset) == [int(line.split(".")[0]) for line in order]
+
+
 @pytest.mark.parametrize("cache", ["memory", "file"])
 def test_an_interrupted_first_pass_does_not_spoil_the_cache(read_pictures, cache):
     dataset = read_pictures(cache, count=40)

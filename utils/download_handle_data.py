@@ -98,12 +98,14 @@ def download_data(url, *, sha256=None, directory=None):
 def archive_is_available(url, *, seconds=20):
     """Tell whether `download_data(url)` has something to start from.
 
-    True if `url` is a path, if an archive is in ``data/`` already, or if a source answers within
+    True if `url` is a path, if the archive is in ``data/`` already, or if a source answers within
     `seconds` (float).
     """
-    if _local_path(url) is not None or (DATA_DIRECTORY / ARCHIVE_NAME).is_file():
+    official = url == OFFICIAL_URL
+    kept = DATA_DIRECTORY / ARCHIVE_NAME
+    if _local_path(url) is not None or _is_valid(kept, OFFICIAL_SHA256 if official else None):
         return True
-    return any_source_answers((*MIRRORS, url) if url == OFFICIAL_URL else (url,), seconds)
+    return any_source_answers((*MIRRORS, url) if official else (url,), seconds)
 
 
 def extract_cifar10_data(directory, *, archive=None):

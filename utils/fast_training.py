@@ -1,4 +1,4 @@
-"""A twin of a model, made to train faster on a CPU: same layers, weights and mathematics.
+"""A twin of a model, made to train faster on a CPU: the same layers, weights and formulas.
 
 Keras 3 computes batch normalisation in training from many small TensorFlow operations; the twin
 calls TensorFlow's one fused kernel for it. Where the processor has instructions for bfloat16, the

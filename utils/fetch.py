@@ -78,7 +78,8 @@ def any_source_answers(urls, seconds=20):
 def _answers(url, timeout):
     try:
         with requests.get(url, stream=True, timeout=timeout) as response:
-            return response.ok
+            kind = response.headers.get("Content-Type", "")
+            return response.ok and "html" not in kind  # a page to log in to is no answer
     except requests.RequestException:
         return False
 

@@ -4,6 +4,7 @@ Enters: a names file, one picture a line: ``<file name> <label index>``.
 Leaves: patches of ``(images float32 in [0, 1] of shape (patch, height, width, 3), labels int32)``.
 """
 
+import hashlib
 import os
 
 import numpy as np
@@ -157,8 +158,8 @@ def read_image_labels(
         Of order and augmentation: the same one gives the same sequence of passes, with the same
         global seed (`keras.utils.set_random_seed`) at this call.
     cache : {None, "memory"} or path-like
-        Keep the decoded pixels as uint8 in memory or in a file; None decodes in every pass and
-        holds a few patches only.
+        Keep the decoded pixels as uint8 in memory or in files, whose names are this one with a
+        hash of names, labels and size; None decodes in every pass and holds a few patches only.
     max_shift : int, optional
         Augment: mirror half of the pictures and translate each by up to so many pixels, edges
         reflected; 0 only mirrors, None leaves the pictures as they are.
@@ -195,7 +196,8 @@ def read_image_labels(
         num_parallel_calls=os.cpu_count(),
     )
     if cache is not None:
-        dataset = dataset.cache("" if cache == "memory" else os.fspath(cache))
+        content = (paths, labels, height, width, GROUP)
+        dataset = dataset.cache("" if cache == "memory" else _cache_file(cache, content))
     if shuffle and cache is not None:
         buffer = len(paths) if cache == "memory" else SHUFFLE_BUFFER
         dataset = dataset.unbatch().shuffle(buffer, seed=seed).batch(patch_size)
@@ -233,6 +235,11 @@ def _sides(image_shape):
     except (TypeError, ValueError):
         raise ValueError(f"image_shape is {image_shape!r}, expected height and width") from None
     return positive_integer("image_shape", height), positive_integer("image_shape", width)
+
+
+def _cache_file(path, content):
+    """Return the path (str) of a cache for exactly this content, anything with a repr."""
+    return f"{os.fspath(path)}.{hashlib.sha256(repr(content).encode()).hexdigest()[:16]}"
 
 
 def _check_pictures_exist(path, numbers, pictures):

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
+from tqdm import tqdm
 
 from utils.augment import views_to_average
 from utils.checks import positive_integer, positive_number
@@ -70,7 +71,9 @@ def one_cycle_schedule(peak, steps, *, warm_up=0.25):
     -------
     keras.optimizers.schedules.LearningRateSchedule
     """
-    rising = max(1, round(positive_integer("steps", steps) * warm_up))
+    if positive_integer("steps", steps) < 2:
+        raise ValueError(f"steps is {steps}, expected at least 2: one to rise and one to fall")
+    rising = max(1, round(steps * warm_up))
     return keras.optimizers.schedules.CosineDecay(
         0.0, steps - rising, warmup_target=peak, warmup_steps=rising
     )
@@ -184,7 +187,7 @@ def train_and_evaluate_models(
 
 @value_errors()
 def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
-    """Predict a dataset patch by patch, and score the predictions.
+    """Predict a dataset patch by patch, with a progress bar, and score the predictions.
 
     Parameters
     ----------
@@ -211,7 +214,9 @@ def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
     images, _ = _first_patch("test", test_dataset)
     classes = number_of_classes(prediction_model, images)
     predictions, labels = [], []
-    for images, patch_labels in checked("test_dataset", test_dataset, classes):
+    patches = checked("test_dataset", test_dataset, classes)
+    count = int(patches.cardinality())
+    for images, patch_labels in tqdm(patches, "predict", count if count > 0 else None):
         views = views_to_average(images) if test_time_augmentation else [images]
         probabilities = sum(map(prediction_model.predict_on_batch, views))
         predictions.append(np.argmax(probabilities, axis=1))
