@@ -15,8 +15,11 @@ from utils.names_file import split_names_file
 
 IN_A_PROCESS = """
 import json, sys
+from pathlib import Path
 import tensorflow as tf
 import test_seeds
+from utils import fast_training
+fast_training.CPU_INFO = Path("none")  # float32, as in conftest
 tf.config.experimental.enable_op_determinism()
 print(json.dumps([test_seeds.run(seed, *sys.argv[1:]) for seed in (0, 0, 1)]))
 """

@@ -19,7 +19,10 @@ from utils.model_training_testing import one_cycle_schedule, train_and_evaluate_
 PATCHES, EPOCHS = 4, 4
 PROGRAM = """
 import sys
+from pathlib import Path
 import test_training
+from utils import fast_training
+fast_training.CPU_INFO = Path("none")  # float32, as in conftest
 test_training.train(sys.argv[1], pause=0.2)
 """
 
