@@ -63,7 +63,7 @@ benchmarks: .venv/ready  ## Compare speed with peers, as ratios; after a run, on
 speedrun: .venv/ready  ## Train Model 4 five times, for its accuracy over minutes; after a run
 	$(BIN)/python -m tools.speedrun
 
-readme: .venv/ready  ## Put the table of results into the README
+readme: .venv/ready  ## Put the tables of results, models and thresholds into their READMEs
 	$(BIN)/python update_readme.py
 
 clean:  ## Remove the virtual environment, converted data and checkpoints; an archive stays

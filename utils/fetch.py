@@ -10,7 +10,7 @@ from contextlib import suppress
 from urllib.parse import urljoin
 
 import requests
-from tqdm import tqdm
+from tqdm import tqdm  # its automatic kind is a widget in notebooks, unseen under `make run`
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
