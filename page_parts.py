@@ -42,7 +42,7 @@ CSS = """
 .several tr:first-child {font-weight: bold}
 .several td {padding: 0.3em 0.5em; font-size: 0.85em}
 .several td:first-child {overflow-wrap: anywhere; min-width: 6em}
-@media (max-width: 700px) {  /* one column: the answer comes before the examples */
+@media (max-width: 767px) {  /* one column: the answer comes before the examples */
   #one > .column:first-child {display: contents}
   #examples {order: 1}
 }

@@ -17,6 +17,7 @@ from utils.shipped_models import best_first
 
 EXAMPLES = ROOT / "images" / "examples"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
+NARROW = {"viewport": {"width": 760, "height": 900}}  # Gradio has one column below 768
 
 pytestmark = pytest.mark.skipif(
     find_chromium() is None, reason="no Chromium here: apt-get install chromium"
@@ -53,7 +54,7 @@ def shows(opened, answer):
     return opened.inner_text("#answer b") == said
 
 
-@pytest.mark.parametrize("options", [{}, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("options", [{}, NARROW, PHONE], ids=["wide", "narrow", "phone"])
 def test_a_picture_gets_its_label_its_chart_and_what_the_model_sees(page, deer, options):
     with open_page(page.url, **options) as opened:
         upload(opened, EXAMPLES / "1_deer.png")
@@ -81,6 +82,8 @@ def test_a_picture_gets_its_label_its_chart_and_what_the_model_sees(page, deer, 
         tops = [opened.locator(f"#{i}").bounding_box()["y"] for i in ("answer", "seen", "examples")]
         assert tops[0] < min(tops[1:])  # nobody has to scroll past the examples to the answer
         assert not options or tops[1] < tops[2]
+        widths = [opened.locator(f"#{i}").bounding_box()["width"] for i in ("picture", "examples")]
+        assert widths[0] == widths[1]
 
 
 def test_nothing_is_asked_of_the_internet_that_the_page_needs(page, car):
@@ -105,7 +108,7 @@ def test_bad_files_get_one_friendly_sentence_and_the_page_works_on(browser_page,
         "empty.png": (b"", "empty"),
         "cut.png": (content[: len(content) // 2], "damaged or cut off"),
         "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "SVG"),
-        "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "picture"),
+        "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC pictures can't be read"),
         "huge.png": (png_of_size(10_000, 10_000), "megapixels"),
         "heavy.png": (content + bytes(5 * 2**20), "more than 5 MB"),
         "notes.txt": (b"some text", "not a picture"),
@@ -127,6 +130,14 @@ def test_bad_files_get_one_friendly_sentence_and_the_page_works_on(browser_page,
     assert browser_page.inner_text("#notice").strip() == ""
     clear(browser_page)
     assert browser_page.locator("#chart .bars").count() == 0
+
+
+def test_of_an_animation_the_first_frame_is_answered(browser_page, deer, car, tmp_path):
+    first, second = (Image.open(EXAMPLES / f"{name}.png") for name in ("1_deer", "2_automobile"))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second], duration=100)
+    upload(browser_page, tmp_path / "a.gif")
+    assert shows(browser_page, deer)
+    assert not shows(browser_page, car)
 
 
 @pytest.mark.parametrize("way", ["button", "keys"])
