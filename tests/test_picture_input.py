@@ -34,9 +34,14 @@ def test_lossless_pictures_keep_their_pixels(tmp_path, suffix):
     np.testing.assert_array_equal(load_square(path), PIXELS)
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
-def test_a_square_picture_becomes_what_the_notebooks_read(tmp_path, suffix):
-    path = save(tmp_path / f"a.{suffix}", PIXELS)
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [*(("png", mode) for mode in ("RGB", "P", "1")), ("gif", "P"), ("bmp", "RGB")]
+    + [("jpg", mode) for mode in ("RGB", "L", "CMYK")],
+)
+def test_a_square_picture_becomes_what_the_notebooks_read(tmp_path, suffix, mode):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(PIXELS).convert(mode).save(path)
     ours = images_to_patch([load_square(path)], (32, 32))
     np.testing.assert_array_equal(ours, load_images_patch([path], image_shape=(32, 32)))
 

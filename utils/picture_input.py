@@ -87,7 +87,7 @@ def _say_foreign(path):
 
 def _decode(path, image):
     """Decode a common JPEG as `utils.load_patchs` does: decoders differ in the last bits."""
-    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L"):
+    if image.format not in ("JPEG", "MPO") or image.mode not in ("RGB", "L", "CMYK"):
         return image
     decoded = Image.fromarray(tf.io.decode_jpeg(tf.io.read_file(os.fspath(path)), 3).numpy())
     decoded.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
