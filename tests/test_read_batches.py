@@ -3,11 +3,11 @@
 import os
 import pickle
 import reprlib
-import resource
 import struct
 
 import numpy as np
 import pytest
+from memory import memory_stays_below
 
 from utils.archive import TEST_BATCH, TRAIN_BATCHES
 from utils.download_handle_data import CLASS_NAMES
@@ -268,9 +268,8 @@ TUPLE_OF_2_TO_THE_40 = b"N" + b"2\x86" * 40  # each tuple holds the one before i
 )
 def test_little_file_does_not_fill_the_memory(batch_file, content):
     path = batch_file(content)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert len(refusal(path)) < 1000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+    with memory_stays_below(200_000_000):
+        assert len(refusal(path)) < 1000
 
 
 # ---- files
