@@ -25,6 +25,10 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def refuse_to_wait(_):
+    raise Interruption
+
+
 def refuse_to_replace(*_):
     raise Interruption
 
@@ -36,6 +40,20 @@ def test_file_appears_under_its_name_only_when_the_block_has_ended(tmp_path):
         assert not path.exists()
     assert path.read_text() == "1,2\n"
     assert names_in(path.parent) == ["table.csv"]
+
+
+def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """Otherwise a power cut may leave an empty file under the final name."""
+    path, calls, replace = tmp_path / "table.csv", [], os.replace
+
+    def note_replace(*paths):
+        calls.append("replace")
+        replace(*paths)
+
+    monkeypatch.setattr(os, "fsync", lambda file: calls.append(os.fstat(file).st_ino))
+    monkeypatch.setattr(os, "replace", note_replace)
+    write_text(path, "1,2\n")
+    assert calls == [path.stat().st_ino, "replace"]
 
 
 def test_temporary_path_has_the_same_folder_and_suffix(tmp_path):
@@ -118,11 +136,13 @@ def test_folder_that_can_be_written_is_made_and_left_empty(tmp_path):
     assert names_in(tmp_path / "new" / "folder") == []
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nobody"])
-def test_folder_that_cannot_be_written_is_named(tmp_path, place):
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nobody", "/proc/self"])
+@pytest.mark.parametrize("function", [check_writable, lambda folder: locked(folder).__enter__()])
+def test_folder_that_cannot_be_written_is_named(tmp_path, place, function, monkeypatch):
     (tmp_path / "file").touch()
+    monkeypatch.setattr("time.sleep", refuse_to_wait)  # for a lock that will never be had
     with pytest.raises(OSError, match=f"{place}: nothing can be written there"):
-        check_writable(tmp_path / place)
+        function(tmp_path / place)
 
 
 def test_folder_is_locked_for_others_until_it_is_left(tmp_path):
