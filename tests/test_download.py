@@ -90,14 +90,28 @@ def test_interrupted_copy_leaves_the_kept_archive(
     sample_archive, other_archive, data_directory, archive_bytes, monkeypatch
 ):
     def copy_half(source, destination):
-        Path(destination).write_bytes(Path(source).read_bytes()[:1000])
+        destination.write(source.read(1000))
         raise Interruption
 
     download_data(sample_archive)
-    monkeypatch.setattr(shutil, "copyfile", copy_half)
+    monkeypatch.setattr(shutil, "copyfileobj", copy_half)
     with pytest.raises(Interruption):
         download_data(other_archive)
     assert files_below(data_directory) == {ARCHIVE_NAME: archive_bytes}
+
+
+@pytest.mark.parametrize("with_hash", [False, True])
+def test_copy_that_differs_from_its_source_never_has_the_name(
+    sample_archive, data_directory, monkeypatch, with_hash
+):
+    def copy_damaged(source, destination):
+        destination.write(source.read(1000) + bytes([source.read(1)[0] ^ 1]) + source.read())
+
+    monkeypatch.setattr(shutil, "copyfileobj", copy_damaged)
+    sha256 = sha256_of(sample_archive)
+    with pytest.raises(ValueError, match=f"SHA-256 is .*, expected {sha256}"):
+        download_data(sample_archive, sha256=sha256 if with_hash else None)
+    assert files_below(data_directory) == {}
 
 
 @pytest.mark.parametrize("name", ["nowhere.tar.gz", "."])

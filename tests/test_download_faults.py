@@ -1,5 +1,6 @@
 """Downloads and extractions that are killed, run out of disk, meet, or may not write."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -142,9 +143,9 @@ def test_two_processes_at_once_share_the_work(server, sample_archive, kept, plac
             assert process.stdout.readline() == "ready\n"
     outputs = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
+    assert sum(f"{step}: 100%" in output for output in outputs) == 1
     if step == "extract":
         assert set(files_below(place / "cifar-10-batches-py")) == {*MEMBERS, "extracted.json"}
-        assert sum("extract: 100%" in output for output in outputs) == 1
     else:
         assert files_below(place) == files_below(kept)
         assert len(server.requests) == (1 if step == "download" else 0)
@@ -164,17 +165,29 @@ def test_valid_archive_and_extraction_need_no_writable_folder(server, kept, monk
     assert server.requests == []
 
 
+@pytest.mark.parametrize("place", ["a file", "read-only", "/sys"])
 def test_folder_that_cannot_be_written_is_an_error_and_no_other_is_taken(
-    server, sample_archive, tmp_path, data_directory
+    server, sample_archive, tmp_path, data_directory, monkeypatch, place
 ):
-    (tmp_path / "file").touch()
+    (tmp_path / "a file").touch()
+    (tmp_path / "read-only").mkdir()
     before = files_below(tmp_path)
     url = server.add("/a", sample_archive.read_bytes())
-    for source in (url, sample_archive):
-        with pytest.raises(OSError, match="file"):
-            download_data(source, directory=tmp_path / "file")
-    with pytest.raises(OSError, match="file"):
-        extract_cifar10_data(tmp_path / "file", archive=sample_archive)
+    folder, open_ = tmp_path / place, os.open
+
+    def refuse_to_write(path, flags, *arguments, **options):  # root may write everywhere
+        if flags & (os.O_WRONLY | os.O_RDWR) and "read-only" in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return open_(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse_to_write)
+    for bring in (
+        lambda: download_data(url, directory=folder),
+        lambda: download_data(sample_archive, directory=folder),
+        lambda: extract_cifar10_data(folder, archive=sample_archive),
+    ):
+        with pytest.raises(OSError, match=f"{folder}: nothing can be written there"):
+            bring()
     assert server.requests == []
     assert not data_directory.exists()
     assert files_below(tmp_path) == before

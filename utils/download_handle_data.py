@@ -302,19 +302,33 @@ def _local_path(url):
 def _copy_archive(source, destination, sha256):
     if not source.is_file():
         raise FileNotFoundError(f"{source}: no archive there; give a path or an http(s) URL")
+    digest = sha256 or sha256_of(source)
     check_archive(source, sha256)
-    if not (destination.is_file() and sha256_of(destination) == sha256_of(source)):
-        with locked(destination.parent):
+    if _is_valid(destination, digest):
+        return destination
+    with locked(destination.parent):
+        if not _is_valid(destination, digest):  # another process may have copied it meanwhile
             remove_leftovers(destination)
             with atomic_path(destination) as temporary:
-                shutil.copyfile(source, temporary)
+                _copy(source, temporary)
+                check_archive(temporary, digest)
     return destination
+
+
+def _copy(source, destination):
+    size = source.stat().st_size
+    with (
+        open(source, "rb") as file,
+        open(destination, "wb") as copy,
+        tqdm.wrapattr(copy, "write", total=size, desc="copy") as shown,
+    ):
+        shutil.copyfileobj(file, shown)
 
 
 def _is_valid(archive, sha256):
     try:
         check_archive(archive, sha256)
-    except (FileNotFoundError, IsADirectoryError, ValueError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
         return False
     return True
 

@@ -65,8 +65,9 @@ def locked(directory):
     """Let one process at a time work in `directory` (path-like), which is created if missing.
 
     Others wait. An empty file ``.lock`` stays there; the lock itself ends with its process.
+    OSError, naming `directory`, if it can't be written.
     """
-    Path(directory).mkdir(parents=True, exist_ok=True)
+    check_writable(directory)  # a FileLock tries some places for ever
     with FileLock(Path(directory) / ".lock"):
         yield
 
