@@ -246,6 +246,19 @@ def test_official_archive_comes_from_its_copies_first(server, official, archive_
     assert server.requests == [("/one", None)]
 
 
+def test_official_url_with_the_hash_of_another_archive_is_refused(
+    server, official, sample_archive, archive_bytes
+):
+    server.add("/one", archive_bytes)
+    expected = sha256_of(sample_archive)
+    with pytest.raises(ValueError, match=f"sha256 is {WRONG_HASH}, but {expected}"):
+        download_data(official, sha256=WRONG_HASH)
+    assert server.requests == []
+    assert download_data(official, sha256=expected.upper()).read_bytes() == archive_bytes
+    with pytest.raises(ValueError, match="sha256 is"):  # also where a valid one is kept
+        download_data(official, sha256=WRONG_HASH)
+
+
 def test_official_host_is_the_last_and_the_hash_decides(
     server, official, other_archive, archive_bytes
 ):

@@ -61,7 +61,7 @@ def download_data(url, *, sha256=None, directory=None):
     url : str or path-like
         The official URL (its copies are tried first), another URL, ``file://``, or a path.
     sha256 : str, optional
-        Expected SHA-256 of an archive other than the official one. Without it the archive is
+        Expected SHA-256, known for the official archive. Without it another archive is
         checked by content: the eight known members, readable to the end.
     directory : path-like, optional
         Where the archive is kept; ``data/`` of the repository by default.
@@ -76,7 +76,8 @@ def download_data(url, *, sha256=None, directory=None):
     FileNotFoundError
         If `url` is a path and nothing is there.
     ValueError
-        If the archive is not CIFAR-10's or doesn't have the expected hash.
+        If the archive is not CIFAR-10's or doesn't have the expected hash, or if `sha256` is
+        another than the official archive's although `url` is the official one.
     ConnectionError
         If no source gave the archive; the message says what each answered and the manual way.
     """
@@ -85,6 +86,11 @@ def download_data(url, *, sha256=None, directory=None):
     if local is not None:
         return _copy_archive(local, destination, sha256)
     official = url == OFFICIAL_URL
+    if official and sha256 is not None and sha256.lower() != OFFICIAL_SHA256:
+        raise ValueError(
+            f"sha256 is {sha256}, but {OFFICIAL_SHA256} is the official archive's; "
+            "leave it out, or pass the URL of the archive that has it"
+        )
     size, sha256 = (OFFICIAL_SIZE, OFFICIAL_SHA256) if official else (None, sha256)
     if _is_valid(destination, sha256):
         return destination
