@@ -305,6 +305,19 @@ def test_a_missing_weight_file_is_named(build, tmp_path):
     assert str(tmp_path / "missing.h5") in str(caught.value)
 
 
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_failed_download_of_weights_says_what_to_do(monkeypatch, name):
+    def offline(*, weights, **_):
+        assert weights == "imagenet"
+        raise Exception("URL fetch failure")  # as Keras does
+
+    build, application, _ = BACKBONES[name]
+    monkeypatch.setattr(keras.applications, application.__name__, offline)
+    words = r"URL fetch failure; pass the path of a weight file .*_WEIGHTS\) or None"
+    with pytest.raises(ConnectionError, match=words):
+        build(SHAPE)
+
+
 @pytest.mark.parametrize("build", [model_2, model_3])
 def test_a_file_that_holds_no_weights_is_named(build, tmp_path):
     path = tmp_path / "text.weights.h5"

@@ -6,6 +6,7 @@ github.com/KellerJordan/cifar10-airbench), made to be trained well in a few epoc
 """
 
 import os
+from functools import partial
 
 import keras
 import numpy as np
@@ -64,6 +65,13 @@ def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False):
     -------
     keras.Model
         (N, *image_shape) float in [0, 1] to (N, class_len) class probabilities.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If a parameter is wrong, or the weight file is none or missing.
+    ConnectionError
+        If Keras can't bring the ImageNet weights.
     """
     image_shape, class_len = _check_shape(image_shape, class_len)
     backbone = _backbone(keras.applications.MobileNetV2, image_shape, weights)
@@ -78,7 +86,7 @@ def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False):
 def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False):
     """Build the classifier on VGG16 (Simonyan and Zisserman, 2014).
 
-    Parameters and result are those of `model_2`.
+    Parameters, result and errors are those of `model_2`.
     """
     image_shape, class_len = _check_shape(image_shape, class_len)
     backbone = _backbone(keras.applications.VGG16, image_shape, weights)
@@ -233,13 +241,22 @@ def _check_shape(image_shape, class_len):
 
 
 def _backbone(application, image_shape, weights):
-    if weights is None or weights == "imagenet":
-        return application(input_shape=image_shape, include_top=False, weights=weights)
+    build = partial(application, input_shape=image_shape, include_top=False)
+    if weights is None:
+        return build(weights=None)
+    if weights == "imagenet":
+        try:
+            return build(weights="imagenet")
+        except Exception as error:  # Keras raises a plain one where a download fails
+            raise ConnectionError(
+                f"Keras can't bring the ImageNet weights: {error}; pass the path of a weight file "
+                "(in the notebooks: VGG16_WEIGHTS or MOBILENETV2_WEIGHTS) or None for random ones"
+            ) from error
     if not os.path.isfile(weights):
         raise FileNotFoundError(
             f"{weights}: no weight file there; pass a path, 'imagenet' (Keras downloads it) or None"
         )
-    backbone = application(input_shape=image_shape, include_top=False, weights=None)
+    backbone = build(weights=None)
     try:
         backbone.load_weights(weights)
     except (OSError, ValueError) as error:
