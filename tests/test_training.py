@@ -14,6 +14,7 @@ from folder_state import files_below, room_for
 from killed import environment
 
 from utils import training
+from utils.load_patchs import read_image_labels
 from utils.model_training_testing import one_cycle_schedule, train_and_evaluate_models
 
 PATCHES, EPOCHS = 4, 4
@@ -23,7 +24,7 @@ from pathlib import Path
 import test_training
 from utils import fast_training
 fast_training.CPU_INFO = Path("none")  # float32, as in conftest
-test_training.train(sys.argv[1], pause=0.2)
+test_training.train(sys.argv[1], lambda: test_training.seeded_data(pause=0.2))
 """
 
 
@@ -58,9 +59,9 @@ def seeded_model():
     return keras.Sequential(layers, name="small")
 
 
-def train(folder, pause=0, epochs=EPOCHS, peak=0.1, bias_rate=8.0):
-    """Train a small model; return its weights and its history."""
-    model, data, validation = seeded_model(), seeded_data(pause), seeded_data()
+def train(folder, read=seeded_data, epochs=EPOCHS, peak=0.1, bias_rate=8.0, label_smoothing=0.1):
+    """Train a small model on what `read` returns; return its weights and its history."""
+    model, data, validation = seeded_model(), read(), seeded_data()
     schedule = one_cycle_schedule(peak, PATCHES * epochs)
     _, history = train_and_evaluate_models(
         [model],
@@ -71,6 +72,7 @@ def train(folder, pause=0, epochs=EPOCHS, peak=0.1, bias_rate=8.0):
         True,
         schedule,
         bias_rate=bias_rate,
+        label_smoothing=label_smoothing,
         checkpoint_directory=folder,
         verbose=0,
     )
@@ -122,25 +124,65 @@ def validation_accuracy(path):
     return float(np.mean(model(images).numpy().argmax(axis=1) == labels))
 
 
-@pytest.mark.parametrize("stopped_after", [None, 4])
-def test_the_best_epoch_is_kept_although_later_ones_are_worse(tmp_path, monkeypatch, stopped_after):
+def interrupt_after(monkeypatch, epochs):
+    """Let a training be interrupted when it has written that checkpoint."""
+
     def interrupt(self, epoch, logs=None):
         on_epoch_end(self, epoch, logs)
-        if epoch + 1 == stopped_after:
+        if epoch + 1 == epochs:
             raise KeyboardInterrupt
 
     on_epoch_end = training._Keep.on_epoch_end
     monkeypatch.setattr(training._Keep, "on_epoch_end", interrupt)
+
+
+def test_a_training_on_shuffled_cached_and_shifted_pictures_goes_on(
+    tmp_path, monkeypatch, converted
+):
+    def pictures():
+        dataset = read_image_labels(
+            converted.train_names,
+            25,
+            (4, 4),
+            images_directory=converted.images_directory,
+            shuffle=True,
+            cache="memory",
+            max_shift=1,
+            seed=0,
+        )
+        return dataset.map(lambda images, labels: (images, labels % 3))
+
+    expected, _ = train(None, pictures)
+    interrupt_after(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, pictures)
+    weights, _ = train(tmp_path, pictures)
+    assert_same(weights, expected)
+
+
+@pytest.mark.parametrize("stopped_after", [None, 4])
+def test_the_best_epoch_is_kept_although_later_ones_are_worse(tmp_path, monkeypatch, stopped_after):
+    settings = {"epochs": 6, "peak": 0.3, "bias_rate": 1, "label_smoothing": 0}
     if stopped_after:
+        interrupt_after(monkeypatch, stopped_after)
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path, epochs=6, peak=0.3, bias_rate=1)
-    _, history = train(tmp_path, epochs=6, peak=0.3, bias_rate=1)
+            train(tmp_path, **settings)
+    _, history = train(tmp_path, **settings)
     scores = history.history["val_accuracy"]
     assert max(scores) == scores[2] > max(scores[3:])
     assert validation_accuracy(tmp_path / "best" / "small.keras") == pytest.approx(max(scores))
 
 
-@pytest.mark.parametrize("change", [{"epochs": 5}, {"peak": 0.2}, {"bias_rate": 4.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 5},
+        {"peak": 0.2},
+        {"bias_rate": 4.0},
+        {"label_smoothing": 0.2},
+        {"label_smoothing": 0.0},
+    ],
+)
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, change):
     train(tmp_path)
     with pytest.raises(ValueError, match=r"small\.npz: a checkpoint of other settings"):

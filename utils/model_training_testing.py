@@ -127,7 +127,7 @@ def train_and_evaluate_models(
         Keep ``<model name>.npz`` there after each epoch, and the model of the epoch with the
         highest validation accuracy in ``best``. The same call after an interruption goes on from
         the last finished epoch, and ends at the same weights if the data is seeded and nothing
-        else reads it. Delete the folder to start over.
+        else reads it (one model in the list). Delete the folder to start over.
     verbose : "auto", 0, 1 or 2
         As in ``keras.Model.fit``.
 
@@ -251,4 +251,5 @@ def _loss(label_smoothing):
             y_true, y_pred, label_smoothing=label_smoothing
         )
 
+    crossentropy.__name__ += f"_smoothed_by_{label_smoothing}"  # tells checkpoints apart
     return crossentropy if label_smoothing else "sparse_categorical_crossentropy"

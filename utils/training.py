@@ -57,7 +57,8 @@ def train_model(
         the weights of an uninterrupted one if the dataset is seeded and nothing else reads it.
     epochs : int
     optimizer : keras.optimizers.Optimizer
-    loss : str or callable
+    loss : str or function
+        Its name is among the settings that a checkpoint belongs to.
     checkpoint : path-like, optional
         File to write after each epoch, and to go on from if it is there. Beside it, in ``best``,
         the model is saved as it was after the epoch with the highest validation accuracy.
@@ -81,7 +82,8 @@ def train_model(
     twin = training_twin(model)
     twin.compile(optimizer, loss, metrics=["accuracy"])
     optimizer.build(twin.trainable_variables)
-    settings = {"epochs": epochs, "steps": steps, **_settings_of(optimizer)}
+    loss_name = loss if isinstance(loss, str) else loss.__name__
+    settings = {"epochs": epochs, "steps": steps, "loss": loss_name, **_settings_of(optimizer)}
     history = keras.callbacks.History()
     history.history = _load(checkpoint, twin, settings)
     done = len(history.history.get("loss", ()))
