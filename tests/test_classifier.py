@@ -109,6 +109,19 @@ def test_a_threshold_counts_for_the_very_file_it_was_chosen_for(model_path, conv
     assert classify(picture, load_classifier(model_path)).trusted
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [('{"model_', "Unterminated string"), ('{"threshold": 1}', "it lacks model_sha256;")],
+)
+def test_a_damaged_record_of_a_threshold_is_named_with_the_remedy(model_path, content, words):
+    record = threshold_path(model_path)
+    record.write_text(content)
+    with pytest.raises(ValueError, match=f"{words}.* with 'make threshold'") as caught:
+        load_classifier(model_path)
+    record.unlink()
+    assert str(caught.value).startswith(f"{record}: ")
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_model_has_a_threshold_of_its_own(path):
     classifier = load_classifier(path)

@@ -76,6 +76,25 @@ def test_a_record_with_hashes_is_that_of_those_files_only(write):
         assert accuracies(best_first(*write({}, records))) == {"a": expected}
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "Expecting value"),
+        (b'{"model": "a", "test_acc', "Unterminated string"),
+        (b"\xff\xfe", "codec can't decode"),
+        (b"[]", "it lacks model, test_accuracy;"),
+        (b'{"model": "a"}', "it lacks test_accuracy;"),
+    ],
+    ids=["empty", "half", "binary", "list", "key"],
+)
+def test_a_damaged_record_is_named_with_the_remedy(write, content, words):
+    models, results = write({"a": b""}, [record("a", 0.5)])
+    (results / "0.json").write_bytes(content)
+    with pytest.raises(ValueError, match=f"{words}.*git checkout.*make run") as caught:
+        best_first(models, results)
+    assert str(caught.value).startswith(f"{results / '0.json'}: ")
+
+
 # ---- what is shipped
 
 

@@ -6,7 +6,6 @@ exponentials of what the last layer hands to its softmax (Liu et al., "Energy-ba
 Out-of-distribution Detection", 2020). Low where the network finds nothing it knows.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from utils.load_patchs import to_float
 from utils.picture_input import load_square
 from utils.read_model import load_model
 from utils.read_pictures import resize
+from utils.shipped_models import read_record
 
 BATCH = 128  # pictures a call
 
@@ -85,7 +85,7 @@ def load_classifier(path):
         If there is no such file.
     ValueError
         If `utils.read_model.load_model` refuses it, or it is no classifier of pictures into the
-        ten classes with a softmax.
+        ten classes with a softmax, or the record of its threshold is damaged.
     """
     path = Path(path)
     model = load_model(path)
@@ -179,5 +179,5 @@ def _threshold(path):
     record = threshold_path(path)
     if not record.is_file():
         return None
-    content = json.loads(record.read_text(encoding="utf-8"))
+    content = read_record(record, ("model_sha256", "threshold"), "make threshold")
     return content["threshold"] if content["model_sha256"] == sha256_of(path) else None

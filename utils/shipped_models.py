@@ -28,8 +28,14 @@ def best_first(models=MODELS, results=RESULTS):
         File to its record, the highest test accuracy first. A file that no record tells of has
         an empty one and comes last; Model 1 is the first of equals, and the only one where the
         folder has no file at all, so that opening it says what is missing.
+
+    Raises
+    ------
+    ValueError
+        If a run record is damaged.
     """
-    records = [json.loads(path.read_text("utf-8")) for path in Path(results).glob("*.json")]
+    places = sorted(Path(results).glob("*.json"))
+    records = [read_record(path, ("model", "test_accuracy"), "make run") for path in places]
     found = {path: record_of(path, records) for path in sorted(Path(models).glob("*.keras"))}
 
     def rank(path):
@@ -38,6 +44,24 @@ def best_first(models=MODELS, results=RESULTS):
     return {path: found[path] for path in sorted(found, key=rank)} or {
         Path(models) / f"{FALLBACK}.keras": {}
     }
+
+
+def read_record(path, keys, command):
+    """Return the record (dict) in the JSON file at `path` (path-like), which has all the `keys`.
+
+    ValueError, naming the file and the `command` (str) that writes it anew, if it is damaged.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        missing = [key for key in keys if not isinstance(record, dict) or key not in record]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: a damaged record: {error}; restore it with 'git checkout' or write it anew "
+            f"with '{command}'"
+        ) from error
+    return record
 
 
 def record_of(path, records):
