@@ -42,9 +42,9 @@ def load_square(path):
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_pixels(*image.size)
-            image = _decode(path, image)
-            ImageOps.exif_transpose(image, in_place=True)
-            return _square(_rgb(image))
+            decoded = _decode(path, image)
+            ImageOps.exif_transpose(decoded, in_place=True)  # a copy may take 100 MB
+            return _square(_rgb(decoded))
     except _TooLarge:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
