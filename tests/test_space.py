@@ -38,7 +38,14 @@ def test_the_front_matter_says_how_to_run_it(space):
     assert settings["sdk"] == "gradio"
     assert re.fullmatch(r"6\.\d+\.\d+", settings["sdk_version"])
     assert (space / settings["app_file"]).is_file()
-    assert settings["python_version"] == '"3.11"'
+
+
+@pytest.mark.parametrize("release", ["3.11.9", "3.13.1"])
+def test_it_asks_for_the_python_that_has_its_versions(tmp_path, monkeypatch, release):
+    monkeypatch.setattr(module.platform, "python_version_tuple", lambda: release.split("."))
+    make_space(tmp_path / "space")
+    front = (tmp_path / "space" / "README.md").read_text(encoding="utf-8")
+    assert f'python_version: "{release[:4]}"\n' in front
 
 
 def test_it_holds_what_the_page_needs_and_nothing_else(space):

@@ -9,6 +9,7 @@ With a name it is uploaded there too, as who the token in the environment variab
 import argparse
 import importlib.metadata
 import os
+import platform
 import shutil
 import sys
 
@@ -18,7 +19,6 @@ from utils.download_handle_data import ROOT
 from utils.files import write_text
 
 SPACE = ROOT / "build" / "space"
-PYTHON = "3.11"
 COPIED = ("app.py", "page_parts.py", "LICENSE", "models/*.keras", "models/*.json")
 COPIED += ("results/*.json", "images/examples/*.png", "images/README.md")
 MODULES = (
@@ -59,7 +59,8 @@ def make_space(directory):
     lines = [f"{name}=={version}\n" for name, version in sorted(versions.items())]
     write_text(directory / "requirements.txt", "".join(lines))
     gradio = importlib.metadata.version("gradio")
-    write_text(directory / "README.md", README.format(gradio=gradio, python=PYTHON))
+    python = ".".join(platform.python_version_tuple()[:2])  # the one that has these versions
+    write_text(directory / "README.md", README.format(gradio=gradio, python=python))
 
 
 def deploy(directory, name):
