@@ -21,12 +21,13 @@ def test_an_answer_not_to_be_trusted_is_not_shouted():
 
 
 def test_only_the_predicted_bar_has_another_colour():
-    for answer in (FROG, DOUBTED):
+    for answer, colour in ((FROG, page_parts.PREDICTED), (DOUBTED, page_parts.DOUBTED)):
         (bars,) = go.Figure(json.loads(page_parts.chart(answer))).data
         assert bars.y == CLASS_NAMES
         np.testing.assert_allclose(bars.x, [100 * share for share in SHARES.values()])
-        others = set(bars.marker.color) - {bars.marker.color[CLASS_NAMES.index("frog")]}
-        assert len(others) == 1
+        expected = [colour if name == "frog" else page_parts.BAR for name in CLASS_NAMES]
+        assert list(bars.marker.color) == expected
+        assert colour != page_parts.BAR
 
 
 def test_names_of_files_are_text_not_html():
