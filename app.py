@@ -9,7 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # 1.4 times as fast where it is off
 if __name__ == "__main__":
@@ -99,7 +98,11 @@ def build_page(classifiers, accuracies):
         return page_parts.about(model, accuracies.get(model))
 
     limits = {"concurrency_limit": AT_ONCE, "concurrency_id": "models"}
-    with gr.Blocks(title="CIFAR-10", delete_cache=(SWEEP_SECONDS, KEPT_SECONDS)) as page:
+    with gr.Blocks(
+        title="CIFAR-10",
+        analytics_enabled=False,
+        delete_cache=(SWEEP_SECONDS, KEPT_SECONDS),
+    ) as page:
         gr.Markdown("# What is in the picture?")
         about = gr.Markdown(tell_about(names[0]), elem_id="about")
         model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model")
