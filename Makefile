@@ -36,7 +36,6 @@ audit: .venv/ready  ## Look for known vulnerabilities of the installed packages;
 coverage: .venv/ready  ## Run the tests and show which lines they don't reach; less than 95 % fails
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
-	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
 
 app: .venv/ready  ## Serve the page on 127.0.0.1
