@@ -24,7 +24,11 @@ def sample_run(tmp_path_factory):
         shutil.copytree(ROOT / folder, root / folder)
     parameters = {
         NOTEBOOKS[0]: {"ARCHIVE": NO_SERVER, "SAMPLE_BATCH": 100},
-        NOTEBOOKS[1]: {"FINAL_EPOCHS": 1},
+        NOTEBOOKS[1]: {
+            "FINAL_EPOCHS": 1,
+            "CANDIDATE_EPOCHS": dict.fromkeys(("model_1", "model_2", "model_3", "model_4"), 1),
+            "CANDIDATE_PATCHES": 4,
+        },
     }
     for name in NOTEBOOKS:
         place = root / "notebooks" / name
