@@ -16,6 +16,7 @@ import numpy as np
 from utils.checks import is_reserved_name
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")  # 250, as ".png" may be added
+ROW = 3072  # bytes of a picture
 ALLOWED_GLOBALS = {
     (module, name)
     for module, names in {
@@ -49,6 +50,9 @@ class _BatchUnpickler(pickle._Unpickler):
         if (module, name) not in ALLOWED_GLOBALS:
             raise ValueError(f"it asks for {module}.{name}, which no CIFAR-10 batch needs")
         return _StandIn
+
+    def _decode_string(self, value):  # Python 2 had one type for both: pixels stay bytes
+        return value if len(value) >= ROW else super()._decode_string(value)
 
 
 def read_batch(path):
@@ -128,12 +132,12 @@ def _to_array(stand_in):
     except (AttributeError, IndexError, TypeError, ValueError):
         raise ValueError(f"data is {type(stand_in).__name__}, expected an array") from None
     is_bytes = isinstance(content, (bytes, str))
-    if kind != "u1" or not is_bytes or shape != (len(content) // 3072, 3072):
+    if kind != "u1" or not is_bytes or shape != (len(content) // ROW, ROW):
         raise ValueError(
             f"data is {reprlib.repr(kind)} of shape {reprlib.repr(shape)}, "
             "expected u1 (uint8) of shape (N, 3072)"
         )
-    if isinstance(content, str):  # Python 2 had one type for text and bytes
+    if isinstance(content, str):  # shorter than a row: no picture at all
         content = content.encode("latin1")
     pixels = np.frombuffer(content, np.uint8).reshape(shape, order="F" if by_columns else "C")
     return pixels.copy()
