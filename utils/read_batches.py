@@ -92,6 +92,7 @@ def _read(path, keys, check):
     file = io.BytesIO(path.read_bytes())
     try:
         content = _BatchUnpickler(file, encoding="latin1").load()
+        file.close()  # its memory serves for the pixels; to ask for more takes as long as to read
         missing = [key for key in keys if not isinstance(content, dict) or key not in content]
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
