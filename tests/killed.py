@@ -1,4 +1,4 @@
-"""Run a function in child processes that are killed: at every file operation, or at any time.
+"""Run a function in child processes that are killed: at every change to the disk, or at any time.
 
 To be used in a process without threads, since it forks; `run_script` starts one.
 """
@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-OPERATIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+TO_WRITE = os.O_WRONLY | os.O_RDWR
 
 
 def environment():
@@ -36,9 +37,9 @@ def run_script(script, *arguments):
 
 
 def killed_at_each_operation(function):
-    """Yield 0, 1, 2, ... after `function(number)` was killed before that file operation."""
+    """Yield 0, 1, 2, ... after `function(number)` was killed before that change to the disk."""
     number = 0
-    while _killed(function, number, before=number):
+    while was_killed(function, number, before=number):
         yield number
         number += 1
 
@@ -46,14 +47,18 @@ def killed_at_each_operation(function):
 def killed_at_random(function, times):
     """Yield 0, 1, 2, ... after `function(number)` was killed within the time that it takes."""
     start = time.perf_counter()
-    assert not _killed(function, times)
+    assert not was_killed(function, times)
     seconds = time.perf_counter() - start
     for number in range(times):
-        _killed(function, number, after=random.Random(number).uniform(0, seconds))
+        was_killed(function, number, after=random.Random(number).uniform(0, seconds))
         yield number
 
 
-def _killed(function, number, *, before=None, after=None):
+def was_killed(function, number, *, before=None, after=None):
+    """Run `function(number)` in a child; tell whether it was killed before it ended.
+
+    That is before its change to the disk number `before`, or `after` so many seconds.
+    """
     child = os.fork()
     if not child:
         _run_and_exit(function, number, before)
@@ -69,7 +74,7 @@ def _run_and_exit(function, number, before):
     left = [None] * before if before is not None else None
 
     def kill(event, arguments):
-        if event in OPERATIONS and not str(arguments[0]).endswith((".py", ".pyc")):
+        if event in CHANGES and (event != "open" or arguments[2] & TO_WRITE):
             if not left:
                 os.kill(os.getpid(), signal.SIGKILL)
             left.pop()

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from killed import run_script
 from PIL import Image
 
 from utils.archive import TEST_BATCH, TRAIN_BATCHES
@@ -63,11 +64,49 @@ class RealData:
         return pixels, list(chain(*labels)), list(chain(*filenames))
 
 
+KILLED = """
+import itertools
+import os
+import random
+import sys
+from pathlib import Path
+from killed import was_killed
+from utils.archive import TEST_BATCH, TRAIN_BATCHES
+from utils.download_handle_data import ConvertDataToImages
+
+batches, place = map(Path, sys.argv[1:])
+
+def convert(number):
+    converter = ConvertDataToImages(images_directory=place / "images")
+    for name in (*TRAIN_BATCHES, TEST_BATCH):
+        names_file = "test_names.txt" if name == TEST_BATCH else "train_names.txt"
+        end_file = int(name in (TRAIN_BATCHES[-1], TEST_BATCH))
+        converter.run(batches / name, place / names_file, end_file)
+
+draw = random.Random(0)
+for kills in itertools.count():  # a picture is two changes: a file is opened, then renamed
+    if not was_killed(convert, kills, before=draw.randrange(10_000)):
+        break
+    print(sum(len(os.listdir(folder)) for folder in place.glob("images/*/")))
+"""
+
+
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
+    """What a conversion makes that was killed again and again, at random moments."""
     data = RealData(tmp_path_factory.mktemp("real"))
-    data.convert()
+    data.written_at_kills = run_script(KILLED, data.batches, data.images.parent).split()
     return data
+
+
+def test_conversion_was_killed_at_twenty_moments_or_more(real):
+    assert len(set(real.written_at_kills)) >= 20
+    assert {path.name for path in real.images.parent.iterdir()} == {
+        "cifar-10-batches-py",
+        "cifar-10-python.tar.gz",
+        "images",
+        *(path.name for path in real.parts),
+    }
 
 
 @pytest.mark.parametrize("part", ["train_names", "test_names"])
