@@ -185,7 +185,13 @@ def pauses(monkeypatch):
 
 @pytest.mark.parametrize(
     ("asked", "pause"),
-    [("7", 7), ("100000", 60), ("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("soon", 1)],
+    [
+        ("7", 7),
+        ("100000", 60),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 60),
+        ("soon", 1),
+    ],
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_pause_that_the_source_asks_for_is_made(server, destination, pauses, status, asked, pause):
