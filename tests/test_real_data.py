@@ -102,6 +102,7 @@ def real(tmp_path_factory):
 def test_conversion_was_killed_at_twenty_moments_or_more(real):
     assert len(set(real.written_at_kills)) >= 20
     assert {path.name for path in real.images.parent.iterdir()} == {
+        ".lock",
         "cifar-10-batches-py",
         "cifar-10-python.tar.gz",
         "images",
