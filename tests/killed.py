@@ -1,4 +1,4 @@
-"""Run a function in child processes that are killed: at every change to the disk, or at any time.
+"""Run a function in child processes that are killed: at every file operation, or at any time.
 
 To be used in a process without threads, since it forks; `run_script` starts one.
 """
@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+OPERATIONS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"}
 TO_WRITE = os.O_WRONLY | os.O_RDWR
 
 
@@ -37,7 +37,7 @@ def run_script(script, *arguments):
 
 
 def killed_at_each_operation(function):
-    """Yield 0, 1, 2, ... after `function(number)` was killed before that change to the disk."""
+    """Yield 0, 1, 2, ... after `function(number)` was killed before that file operation."""
     number = 0
     while was_killed(function, number, before=number):
         yield number
@@ -54,14 +54,15 @@ def killed_at_random(function, times):
         yield number
 
 
-def was_killed(function, number, *, before=None, after=None):
+def was_killed(function, number, *, before=None, after=None, reading=True):
     """Run `function(number)` in a child; tell whether it was killed before it ended.
 
-    That is before its change to the disk number `before`, or `after` so many seconds.
+    That is before its file operation number `before`, or `after` so many seconds. Files opened to
+    be read don't count where `reading` is False.
     """
     child = os.fork()
     if not child:
-        _run_and_exit(function, number, before)
+        _run_and_exit(function, number, before, reading)
     if after is not None:
         time.sleep(after)
         os.kill(child, signal.SIGKILL)
@@ -70,11 +71,13 @@ def was_killed(function, number, *, before=None, after=None):
     return status == signal.SIGKILL
 
 
-def _run_and_exit(function, number, before):
+def _run_and_exit(function, number, before, reading):
     left = [None] * before if before is not None else None
 
     def kill(event, arguments):
-        if event in CHANGES and (event != "open" or arguments[2] & TO_WRITE):
+        if event not in OPERATIONS or str(arguments[0]).endswith((".py", ".pyc")):
+            return
+        if reading or event != "open" or arguments[2] & TO_WRITE:
             if not left:
                 os.kill(os.getpid(), signal.SIGKILL)
             left.pop()

@@ -84,8 +84,8 @@ def convert(number):
         converter.run(batches / name, place / names_file, end_file)
 
 draw = random.Random(0)
-for kills in itertools.count():  # a picture is two changes: a file is opened, then renamed
-    if not was_killed(convert, kills, before=draw.randrange(10_000)):
+for kills in itertools.count():  # to write a picture takes two operations: open and rename
+    if not was_killed(convert, kills, before=draw.randrange(10_000), reading=False):
         break
     print(sum(len(os.listdir(folder)) for folder in place.glob("images/*/")))
 """
