@@ -7,7 +7,7 @@ export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: run full test fuzz lint audit coverage app threshold screenshots export space deploy-space
-.PHONY: benchmarks speedrun readme clean help
+.PHONY: benchmarks speedrun transfer readme clean help
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -61,6 +61,9 @@ benchmarks: .venv/ready  ## Compare speed with peers, as ratios; after a run, on
 
 speedrun: .venv/ready  ## Train Model 4 five times, for its accuracy over minutes; after a run
 	$(BIN)/python -m tools.speedrun
+
+transfer: .venv/ready  ## Fine-tune Models 2 and 3, a grid of frozen and trained; after a run
+	$(BIN)/python -m tools.transfer
 
 readme: .venv/ready  ## Put the tables of results, models and thresholds into their READMEs
 	$(BIN)/python update_readme.py

@@ -32,6 +32,25 @@ def results_table(records):
     return markdown_table(header, [BASELINE, *rows])
 
 
+def transfer_table(records):
+    """Return the Markdown table (str) of records (list of dict) of `tools.transfer`."""
+    rows = [
+        [
+            record["model"],
+            record["side"],
+            record["trained"],
+            f"{record['parameters']:,}",
+            f"{record['minutes_of_training']:.0f}",
+            f"**{record['test_accuracy']:.2%}**".replace("%", " %"),
+            f"{record['test_macro_f1']:.4f}",
+            f"{record['test_accuracy_averaged']:.2%}".replace("%", " %"),
+        ]
+        for record in sorted(records, key=lambda record: record["test_accuracy"])
+    ]
+    header = ["model", "pixels", "trained", "parameters", "minutes", "test accuracy", "macro-F1"]
+    return markdown_table([*header, "averaged over six views"], rows)
+
+
 def thresholds_table(records):
     """Return the Markdown table (str) of `records`, model name to record of its threshold."""
     rows = []
@@ -75,12 +94,14 @@ def read_records(pattern):
 
 def main():
     runs = list(read_records("results/*.json").values())
+    transfers = list(read_records("results/transfer/*.json").values())
     suffix = "_threshold.json"
     thresholds = read_records(f"models/*{suffix}")
     thresholds = {name.removesuffix(suffix): record for name, record in thresholds.items()}
     models = [path.with_suffix(suffix) for path in best_first() for suffix in (".keras", ".h5")]
     for readme, marker, table in (
         ("README.md", "results", results_table(runs)),
+        ("README.md", "transfer", transfer_table(transfers)),
         ("README.md", "thresholds", thresholds_table(thresholds)),
         ("models/README.md", "models", models_table(models, runs)),
     ):

@@ -60,6 +60,14 @@ def branching_model():
     return randomise(keras.Model(inputs, layers.Dense(3, activation="softmax")(outputs)))
 
 
+def nested_model(trainable=True):
+    inner = convolution_model(momentum=0.8)
+    inner.trainable = trainable
+    inputs = keras.Input((8, 6, 3))
+    outputs = layers.Dense(4, activation="softmax")(inner(layers.Rescaling(2.0)(inputs)))
+    return keras.Model(inputs, outputs)
+
+
 MODELS = {
     "plain": convolution_model,
     "other settings": lambda: convolution_model(momentum=0.7, epsilon=0.1),
@@ -68,6 +76,7 @@ MODELS = {
     "over rows": lambda: convolution_model(axis=1),
     "frozen": lambda: convolution_model(trainable=False),
     "branches": branching_model,
+    "nested": nested_model,
 }
 
 
@@ -129,6 +138,12 @@ def test_model_1_and_its_twin_agree():
     assert [layer.name for layer in twin.layers] == [layer.name for layer in model.layers]
 
 
+def test_layers_of_a_model_within_the_model_are_fused_too():
+    twin = training_twin(nested_model())
+    kinds = [type(layer).__name__ for layer in twin.layers[2].layers]
+    assert kinds.count("FusedBatchNormalization") == 2
+
+
 def test_trained_weights_are_carried_back_to_the_plain_model():
     model = convolution_model()
     images, labels = random_data(model, 12)
@@ -153,8 +168,10 @@ def test_a_model_that_was_compiled_with_a_loss_of_ones_own_has_a_twin():
     assert_all_close(twin.get_weights(), model.get_weights())
 
 
-def test_a_model_without_normalisation_is_its_own_twin():
+def test_a_model_in_which_no_normalisation_learns_is_its_own_twin():
     model = keras.Sequential([keras.Input((2, 2, 3)), layers.Flatten(), layers.Dense(3)])
+    assert training_twin(model) is model
+    model = nested_model(trainable=False)
     assert training_twin(model) is model
 
 

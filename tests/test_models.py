@@ -7,6 +7,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from f1_by_hand import f1_by_hand
 from sklearn.metrics import f1_score
 
@@ -268,6 +269,25 @@ def test_only_a_trainable_backbone_updates_its_batch_statistics(weight_files, tr
     changed = [(old != new).any() for old, new in zip(before, batch_statistics(model), strict=True)]
     assert len(changed) == 104
     assert set(changed) == {trainable}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_model_can_enlarge_its_pictures(weight_files, name):
+    build, images = BACKBONES[name][0], random_images()
+    model = build(SHAPE, weights=weight_files[name], resize_to=40)
+    large = build((40, 40, 3), weights=weight_files[name])
+    large.set_weights(model.get_weights())
+    enlarged = tf.image.resize(images, (40, 40))  # bilinear
+    assert model.input_shape == (None, *SHAPE)
+    np.testing.assert_allclose(model(images), large(enlarged), atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [model_2, model_3])
+@pytest.mark.parametrize("side", [31, 0, -96, 96.0, "96", True])
+def test_a_wrong_side_to_resize_to_is_refused(build, side):
+    with pytest.raises(ValueError, match="resize_to") as caught:
+        build(SHAPE, weights=None, resize_to=side)
+    assert repr(side) in str(caught.value)
 
 
 @pytest.mark.parametrize("build", [model_2, model_3, model_4])

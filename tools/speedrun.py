@@ -11,7 +11,6 @@ beside what the notebook measured. Started again, it goes on where it was interr
 
 import argparse
 import csv
-import json
 import shutil
 import statistics
 import sys
@@ -22,6 +21,7 @@ import keras
 import numpy as np
 import scipy.stats
 
+from tools.recorded_runs import read_dataset, recorded
 from utils.checks import positive_integer
 from utils.download_handle_data import ROOT
 from utils.files import atomic_path, check_writable
@@ -84,7 +84,7 @@ def speedrun(root, *, runs=5, epochs=10, width=(64, 256, 256), depth=2, seed=0, 
     patch_size = positive_integer("patch_size", patch_size)
     settings = {"width": list(width), "depth": depth, "epochs": epochs, "patch_size": patch_size}
     settings |= RECIPE
-    dataset = _read_dataset(Path(root))
+    dataset = read_dataset(root)
     results = Path(root) / dataset["results"] / "speedrun"
     check_writable(results)  # now, not after the training
     variant = f"{'-'.join(map(str, width))}_depth_{depth}_epochs_{epochs}"
@@ -92,7 +92,7 @@ def speedrun(root, *, runs=5, epochs=10, width=(64, 256, 256), depth=2, seed=0, 
     for one in range(seed, seed + runs):
         place = results / f"{variant}_seed_{one}.json"
         records.append(
-            _recorded(place, settings, dataset) or train_once(root, place, one, settings, dataset)
+            recorded(place, settings, dataset) or train_once(root, place, one, settings, dataset)
         )
         print(_describe(records[-1]), flush=True)
     figure = plot_accuracy_over_minutes(
@@ -204,26 +204,6 @@ def notebook_histories(results):
         if "seconds" in columns:
             histories[f"{model}, {profile} profile"] = [dict(columns)]
     return histories
-
-
-def _read_dataset(root):
-    path = root / "data" / "dataset.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path}: nothing was converted yet; run the first notebook, or make run"
-        ) from error
-
-
-def _recorded(place, settings, dataset):
-    """Return the record at `place` if there is one; ValueError if it is of other settings."""
-    if not place.exists():
-        return None
-    record = json.loads(place.read_text(encoding="utf-8"))
-    if (record["settings"], record["data"]) != (settings, dataset):
-        raise ValueError(f"{place}: a record of other settings or data; delete it to run it again")
-    return record
 
 
 def _describe(record):

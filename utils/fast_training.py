@@ -38,11 +38,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 def training_twin(model):
     """Return a twin of `model` (keras.Model) with its weights, or `model` where it gains nothing.
 
-    That is: on another backend than TensorFlow, on a GPU, or without batch normalisation.
+    That is: on another backend than TensorFlow, on a GPU, or where no batch normalisation learns.
     """
-    normalised = any(type(layer) is keras.layers.BatchNormalization for layer in model.layers)
     on_cpu = keras.backend.backend() == "tensorflow" and not tf.config.list_physical_devices("GPU")
-    if not (normalised and on_cpu):
+    if not (on_cpu and _learns_to_normalise(model)):
         return model
     plain = model.from_config(model.get_config())  # not compiled: a loss can't always be cloned
     clone = _clone_in_bfloat16 if has_bfloat16() else _clone_layer
@@ -59,7 +58,15 @@ def has_bfloat16():
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def _learns_to_normalise(layer):
+    if isinstance(layer, keras.Model):
+        return any(map(_learns_to_normalise, layer.layers))
+    return type(layer) is keras.layers.BatchNormalization and layer.trainable
+
+
 def _clone_layer(layer, **settings):
+    if isinstance(layer, keras.Model):
+        return keras.models.clone_model(layer, clone_function=_clone_layer)
     kind = type(layer)
     if kind is keras.layers.BatchNormalization:
         kind = FusedBatchNormalization

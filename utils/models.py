@@ -47,7 +47,7 @@ def model_1():
     return model
 
 
-def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False):
+def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False, resize_to=None):
     """Build the classifier on MobileNetV2 (Sandler et al., 2018).
 
     Parameters
@@ -60,6 +60,9 @@ def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False):
         Of the backbone: downloaded by Keras, read from a weight file without top, or random.
     trainable : bool
         Train the backbone too; a frozen one runs in inference mode.
+    resize_to : int, optional
+        Pixels, at least 32: the model enlarges its pictures to squares of this side, since
+        backbones expect things as large as in ImageNet's pictures of 224.
 
     Returns
     -------
@@ -74,29 +77,31 @@ def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False):
         If Keras can't bring the ImageNet weights.
     """
     image_shape, class_len = _check_shape(image_shape, class_len)
-    backbone = _backbone(keras.applications.MobileNetV2, image_shape, weights)
     inputs = keras.Input(image_shape)
-    scaled = layers.Rescaling(2.0, offset=-1.0)(inputs)  # it was trained on pixels in [-1, 1]
+    resized = _resized(inputs, resize_to)
+    backbone = _backbone(keras.applications.MobileNetV2, resized.shape[1:], weights)
+    scaled = layers.Rescaling(2.0, offset=-1.0)(resized)  # it was trained on pixels in [-1, 1]
     features = _pooled_features(backbone, scaled, trainable)
     hidden = layers.Dense(512, activation="relu")(features)
     outputs = layers.Dense(class_len, activation="softmax")(hidden)
     return keras.Model(inputs, outputs, name="model_2")
 
 
-def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False):
+def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False, resize_to=None):
     """Build the classifier on VGG16 (Simonyan and Zisserman, 2014).
 
     Parameters, result and errors are those of `model_2`.
     """
     image_shape, class_len = _check_shape(image_shape, class_len)
-    backbone = _backbone(keras.applications.VGG16, image_shape, weights)
+    inputs = keras.Input(image_shape)
+    resized = _resized(inputs, resize_to)
+    backbone = _backbone(keras.applications.VGG16, resized.shape[1:], weights)
     # It was trained on BGR pixels in [0, 255] less the ImageNet mean. The scale is a layer; the
     # channels are turned in the first kernel instead of in every picture.
     kernel, *others = backbone.get_layer("block1_conv1").get_weights()
     backbone.get_layer("block1_conv1").set_weights([kernel[:, :, ::-1], *others])
     mean = np.array([123.68, 116.779, 103.939]) / 255  # red, green, blue
-    inputs = keras.Input(image_shape)
-    scaled = layers.Normalization(mean=mean.tolist(), variance=[255.0**-2] * 3)(inputs)
+    scaled = layers.Normalization(mean=mean.tolist(), variance=[255.0**-2] * 3)(resized)
     features = _pooled_features(backbone, scaled, trainable)
     outputs = layers.Dense(class_len, activation="softmax")(features)
     return keras.Model(inputs, outputs, name="model_3")
@@ -219,8 +224,19 @@ def _check_width(width):
     return filters
 
 
+def _resized(inputs, side):
+    if side is None:
+        return inputs
+    if positive_integer("resize_to", side) < 32:
+        raise ValueError(f"resize_to is {side!r}, expected None or a side of at least 32 pixels")
+    return layers.Resizing(side, side)(inputs)
+
+
 def _pooled_features(backbone, scaled, trainable):
     backbone.trainable = trainable
+    for layer in backbone.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = BN_MOMENTUM
     # A frozen backbone keeps its batch normalisation at the ImageNet statistics.
     features = backbone(scaled) if trainable else backbone(scaled, training=False)
     return layers.GlobalAveragePooling2D()(features)

@@ -1,0 +1,240 @@
+"""Train Models 2 and 3 on ImageNet's knowledge: frozen and fine-tuned, at 32 and 96 pixels.
+
+    python -m tools.transfer [model_2_96 model_3_32 ...]     or: make transfer
+
+Enters: the converted pictures; weight files named by ``MOBILENETV2_WEIGHTS`` and ``VGG16_WEIGHTS``,
+or Keras's download. First the head learns from the frozen backbone's features, then all layers
+learn together at a small rate. The test pictures are read once, at the end of each.
+Leaves: in ``results/transfer/`` a record of each, ``<model>_<side>_<frozen or tuned>.json``.
+Started again, it goes on where it was interrupted.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+
+from tools.recorded_runs import read_dataset, recorded
+from utils.download_handle_data import ROOT
+from utils.files import check_writable
+from utils.load_patchs import read_image_labels
+from utils.model_training_testing import (
+    model_2,
+    model_3,
+    one_cycle_schedule,
+    predict,
+    train_and_evaluate_models,
+)
+from utils.names_file import split_names_file
+from utils.results import write_run_record
+from utils.transfer import cache_features, split_at_features
+
+BUILDERS = {
+    "model_2": (model_2, "MOBILENETV2_WEIGHTS"),
+    "model_3": (model_3, "VGG16_WEIGHTS"),
+}
+# VGG16 at 96 pixels takes nine times as long as at 32.
+CELLS = ("model_2_32", "model_2_96", "model_3_32")
+PEAK_RATES = {  # learning rates at the top of the one-cycle schedule: of the head, of all layers
+    "model_2": (0.05, 0.02),
+    "model_3": (0.01, 0.003),  # VGG16's features reach into the hundreds
+}
+SETTINGS = {
+    "patch_size": 128,
+    "head_epochs": 10,
+    "epochs": 4,
+    "warm_up": 0.25,  # share of the steps in which the rate rises from zero
+    "momentum": 0.9,  # Nesterov
+    "weight_decay": 5e-3,  # decoupled, share of a kernel a step, times the rate
+    "label_smoothing": 0.1,
+    "max_shift": 2,  # pixels of 32; half of the pictures are mirrored too
+    "validation_size": 0.1,  # share of the training pictures
+    "seed": 0,
+}
+
+
+def transfer(root, cells=CELLS, **settings):
+    """Train and test what is not recorded yet.
+
+    Parameters
+    ----------
+    root : path-like
+        Of a repository in which the first notebook has converted the pictures.
+    cells : sequence of str
+        ``<model>_<side>``, as "model_2_96": which model, and to how many pixels it enlarges the
+        pictures of 32.
+    **settings
+        Instead of those in `SETTINGS`.
+
+    Returns
+    -------
+    list of dict
+        The records: of each cell frozen, then fine-tuned.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing was converted, or a weight file is missing.
+    ValueError
+        If a cell is none, or a record or a checkpoint is of other settings.
+    """
+    for cell in cells:
+        _parse(cell)
+    dataset = read_dataset(root)
+    results = Path(root) / dataset["results"] / "transfer"
+    check_writable(results)  # now, not after the training
+    records = []
+    for cell in cells:
+        name, _ = _parse(cell)
+        head_rate, rate = PEAK_RATES[name]
+        own = SETTINGS | {"head_rate": head_rate, "rate": rate} | settings
+        places = [results / f"{cell}_{kind}.json" for kind in ("frozen", "tuned")]
+        found = [recorded(place, own, dataset) for place in places]
+        records += found if all(found) else train_cell(root, cell, places, own, dataset)
+        print("\n".join(map(_describe, records[-2:])), flush=True)
+    return records
+
+
+def train_cell(root, cell, places, settings, dataset):
+    """Train the head, then all layers; write a record of each to `places`, and return both."""
+    name, side = _parse(cell)
+    checkpoints = Path(root) / dataset["directory"] / "checkpoints" / "transfer" / cell
+    keras.utils.set_random_seed(settings["seed"])  # first of all: the order follows it, too
+    pictures = _read_pictures(Path(root) / dataset["directory"], checkpoints, settings)
+    build, variable = BUILDERS[name]
+    weights = os.environ.get(variable) or "imagenet"
+    enlarge = {} if side == 32 else {"resize_to": side}
+    model = build((32, 32, 3), weights=weights, trainable=True, **enlarge)
+
+    def record(place, history, seconds, **sections):
+        return _test_and_record(
+            place, model, pictures.test, history, seconds, settings, dataset, side=side, **sections
+        )
+
+    frozen = recorded(places[0], settings, dataset)
+    if frozen is None or not (checkpoints / f"{name}.npz").exists():
+        start = time.perf_counter()
+        history = train_head(model, pictures, settings)
+        seconds = time.perf_counter() - start
+        frozen = record(places[0], history, seconds, trained="head")
+    history = _fit(
+        model,
+        pictures.train,
+        pictures.validation,
+        settings["epochs"],
+        settings["rate"],
+        settings,
+        checkpoint_directory=checkpoints,
+    )
+    seconds = 60 * frozen["minutes_of_training"] + sum(history.history["seconds"])
+    tuned = record(places[1], history, seconds, trained="all layers")
+    shutil.rmtree(checkpoints)
+    return [frozen, tuned]
+
+
+def train_head(model, pictures, settings):
+    """Train the head of a model in place, on features that its backbone finds once.
+
+    `pictures` is what `_read_pictures` returns. Returns the keras.callbacks.History.
+    """
+    backbone, head = split_at_features(model)
+    train = cache_features(backbone, pictures.plain_train)
+    validation = cache_features(backbone, pictures.validation).batch(settings["patch_size"])
+    train = train.shuffle(len(train), seed=settings["seed"]).batch(settings["patch_size"])
+    epochs = settings["head_epochs"]
+    return _fit(head, train, validation, epochs, settings["head_rate"], settings, verbose=2)
+
+
+def _read_pictures(directory, checkpoints, settings):
+    """Return the datasets of a run: train, plain_train, validation, test."""
+    train_names, validation_names = (checkpoints / f"{part}.txt" for part in ("train", "held_out"))
+    split_names_file(
+        directory / "train_names.txt",
+        train_names,
+        validation_names,
+        validation_size=settings["validation_size"],
+        seed=0,  # as in the notebook
+    )
+    how = {"image_shape": (32, 32), "images_directory": directory / "images"}
+    how |= {"patch_size": settings["patch_size"], "cache": "memory"}
+    augmented = {"shuffle": True, "seed": settings["seed"], "max_shift": settings["max_shift"]}
+    return SimpleNamespace(
+        train=read_image_labels(train_names, **how, **augmented),
+        plain_train=read_image_labels(train_names, **how),
+        validation=read_image_labels(validation_names, **how),
+        test=read_image_labels(directory / "test_names.txt", **how),
+    )
+
+
+def _fit(model, train, validation, epochs, rate, settings, **options):
+    _, history = train_and_evaluate_models(
+        [model],
+        train,
+        validation,
+        epochs,
+        settings["patch_size"],
+        True,
+        one_cycle_schedule(rate, epochs * len(train), warm_up=settings["warm_up"]),
+        settings["momentum"],
+        nesterov=True,
+        weight_decay=settings["weight_decay"],
+        label_smoothing=settings["label_smoothing"],
+        **options,
+    )
+    return history
+
+
+def _test_and_record(place, model, test, history, seconds, settings, dataset, **sections):
+    accuracy, macro_f1, _, labels = predict(model, test)
+    averaged_accuracy, averaged_f1, *_ = predict(model, test, test_time_augmentation=True)
+    return write_run_record(
+        place,
+        model=model.name,
+        **sections,
+        parameters=model.count_params(),
+        data=dataset,
+        settings=settings,
+        test_images=len(labels),
+        validation_accuracy=history.history["val_accuracy"][-1],
+        test_accuracy=accuracy,
+        test_macro_f1=macro_f1,
+        test_accuracy_averaged=averaged_accuracy,
+        test_macro_f1_averaged=averaged_f1,
+        minutes_of_training=round(seconds / 60, 1),  # with validation
+        history=history.history,
+    )
+
+
+def _parse(cell):
+    """Return model name and side of a cell; ValueError if it is none."""
+    name, _, side = str(cell).rpartition("_")
+    if name not in BUILDERS or not side.isdigit() or int(side) < 32:
+        raise ValueError(f"{cell!r} is no cell, expected model_2_<side> or model_3_<side>")
+    return name, int(side)
+
+
+def _describe(record):
+    return (
+        f"{record['model']} at {record['side']} pixels, {record['trained']} trained: "
+        f"{record['minutes_of_training']:.0f} minutes, test accuracy "
+        f"{record['test_accuracy']:.2%}, averaged over six views "
+        f"{record['test_accuracy_averaged']:.2%}"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cells", nargs="*", default=CELLS, help="model_2_96, model_3_32, ...")
+    try:
+        transfer(ROOT, parser.parse_args().cells)
+    except (OSError, ValueError) as problem:
+        sys.exit(str(problem))
+
+
+if __name__ == "__main__":
+    main()
