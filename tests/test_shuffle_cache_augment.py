@@ -123,3 +123,56 @@ def test_augmentation_comes_after_the_cache(write_pictures):
     dataset = read_image_labels(names, 4, (8, 8), cache="memory", max_shift=2)
     first, second = (extract_labels(dataset)[0] for _ in range(2))
     assert (first != second).any()
+
+
+def looks_of(dataset):
+    """Return, for each picture of a pass, its label and whether it is mirrored.
+
+    The pictures are white on the left and black on the right, all of a class of its own.
+    """
+    images, labels = extract_labels(dataset)
+    return dict(zip(labels.tolist(), images[:, 0, 0, 0] < 0.5, strict=True))
+
+
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"cache": "memory", "shuffle": True}])
+def test_pictures_can_be_mirrored_in_turn(write_pictures, options):
+    half = np.zeros((8, 8, 3), np.uint8)
+    half[:, :4] = 255
+    names = write_pictures([half] * 10)
+    dataset = read_image_labels(names, 4, (8, 8), max_shift=0, alternate=True, **options)
+    first, second, third = (looks_of(dataset) for _ in range(3))
+    assert sorted(first) == list(range(10))
+    assert sum(first.values()) == 5
+    assert second == {label: not mirrored for label, mirrored in first.items()}
+    assert third == first
+
+
+def test_pictures_mirrored_in_turn_are_the_same_after_a_resumption(write_pictures):
+    names = write_pictures(random_pixels(10, 8, 8))
+    options = {"shuffle": True, "cache": "memory", "max_shift": 2, "alternate": True}
+    whole, resumed = (
+        list(read_image_labels(names, 4, (8, 8), **options).repeat(4).skip(skipped))
+        for skipped in (0, 6)
+    )
+    assert len(whole) == 12
+    for (images, labels), (expected_images, expected_labels) in zip(
+        resumed, whole[6:], strict=True
+    ):
+        np.testing.assert_array_equal(images, expected_images)
+        np.testing.assert_array_equal(labels, expected_labels)
+
+
+def test_a_cache_file_serves_pictures_mirrored_in_turn_and_others(write_pictures, tmp_path):
+    names = write_pictures(random_pixels(10, 8, 8))
+    expected, _ = extract_labels(read_image_labels(names, 4, (8, 8)))
+    options = {"cache": tmp_path / "cache", "max_shift": 0}
+    for alternate in (False, True, True, False):
+        dataset = read_image_labels(names, 4, (8, 8), **options, alternate=alternate)
+        images, _ = extract_labels(dataset)
+        for image, picture in zip(images, expected, strict=True):
+            assert any((image == look).all() for look in (picture, picture[:, ::-1]))
+
+
+def test_mirroring_in_turn_needs_augmentation(numbered):
+    with pytest.raises(ValueError, match="alternate is True, but nothing is mirrored; pass max_s"):
+        read_image_labels(numbered, 4, (4, 4), alternate=True)

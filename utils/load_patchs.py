@@ -10,7 +10,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from utils.augment import augment_patches
+from utils.augment import augment_patches, mirror_in_turn
 from utils.checks import positive_integer
 from utils.download_handle_data import picture_paths
 from utils.names_file import read_names_file
@@ -138,6 +138,7 @@ def read_image_labels(
     seed=0,
     cache=None,
     max_shift=None,
+    alternate=False,
 ):
     """Read the pictures of a names file as a dataset of patches.
 
@@ -163,6 +164,8 @@ def read_image_labels(
     max_shift : int, optional
         Augment: mirror half of the pictures and translate each by up to so many pixels, edges
         reflected; 0 only mirrors, None leaves the pictures as they are.
+    alternate : bool
+        Mirror each picture in every second pass, not by chance.
 
     Returns
     -------
@@ -181,10 +184,16 @@ def read_image_labels(
         raise ValueError(
             f"max_shift is {max_shift!r}, expected None, or at least 0 and less than a side"
         )
+    if alternate and max_shift is None:
+        raise ValueError(
+            "alternate is True, but nothing is mirrored; pass max_shift too, 0 or more"
+        )
     numbers, names, labels = zip(*read_names_file(path), strict=True)
     paths = picture_paths(names, labels, images_directory=images_directory)
     _check_pictures_exist(path, numbers, paths)
     pictures = (tf.constant(paths), np.array(labels, np.int32))
+    if alternate:
+        pictures += (np.array(numbers, np.int32),)
     if shuffle and cache is None:
         dataset = tf.data.Dataset.from_tensor_slices(pictures).shuffle(len(paths), seed=seed)
         dataset = dataset.batch(GROUP)
@@ -192,17 +201,19 @@ def read_image_labels(
         dataset = tf.data.Dataset.from_tensors(pictures).rebatch(GROUP)
     load_group = group_loader((height, width))
     dataset = dataset.map(
-        lambda paths, labels: (load_group(paths), labels),
+        lambda paths, *others: (load_group(paths), *others),
         num_parallel_calls=os.cpu_count(),
     )
     if cache is not None:
-        content = (paths, labels, height, width, GROUP)
+        content = (paths, labels, height, width, GROUP, *pictures[2:])
         dataset = dataset.cache("" if cache == "memory" else _cache_file(cache, content))
     if shuffle and cache is not None:
         buffer = len(paths) if cache == "memory" else SHUFFLE_BUFFER
         dataset = dataset.unbatch().shuffle(buffer, seed=seed).batch(patch_size)
     else:
         dataset = dataset.rebatch(patch_size)
+    if alternate:
+        dataset = mirror_in_turn(dataset)
     if max_shift is not None:
         dataset = augment_patches(dataset, max_shift, seed)
     dataset = dataset.map(lambda images, labels: (to_float(images), labels)).prefetch(2)
