@@ -59,8 +59,9 @@ def seeded_model():
     return keras.Sequential(layers, name="small")
 
 
-def train(folder, read=seeded_data, epochs=EPOCHS, peak=0.1, bias_rate=8.0, label_smoothing=0.1):
+def train(folder, read=seeded_data, epochs=EPOCHS, peak=0.1, **options):
     """Train a small model on what `read` returns; return its weights and its history."""
+    options = {"bias_rate": 8.0, "label_smoothing": 0.1} | options
     model, data, validation = seeded_model(), read(), seeded_data()
     schedule = one_cycle_schedule(peak, PATCHES * epochs)
     _, history = train_and_evaluate_models(
@@ -71,10 +72,9 @@ def train(folder, read=seeded_data, epochs=EPOCHS, peak=0.1, bias_rate=8.0, labe
         None,
         True,
         schedule,
-        bias_rate=bias_rate,
-        label_smoothing=label_smoothing,
         checkpoint_directory=folder,
         verbose=0,
+        **options,
     )
     return model.get_weights(), history
 
@@ -158,6 +158,40 @@ def test_a_training_on_shuffled_cached_and_shifted_pictures_goes_on(
         train(tmp_path, pictures)
     weights, _ = train(tmp_path, pictures)
     assert_same(weights, expected)
+
+
+def test_lookahead_is_the_average_done_by_hand(monkeypatch):
+    monkeypatch.setattr(training.Lookahead, "INTERVAL", 3)
+    random = np.random.default_rng(0)
+    images, labels = random.normal(size=(20, 6)).astype(np.float32), np.arange(20) % 3
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, activation="softmax")])
+    average = start = model.get_weights()
+    optimizer = keras.optimizers.SGD(0.5, momentum=0.9)
+    model.compile(optimizer, loss="sparse_categorical_crossentropy")
+    for step in range(8):  # two epochs of four
+        model.train_on_batch(images[step % 4 * 5 :][:5], labels[step % 4 * 5 :][:5])
+        if step in (2, 3, 6, 7):
+            kept = 0.95**5 * ((step + 1) / 8) ** 3
+            pairs = zip(average, model.get_weights(), strict=True)
+            average = [kept * old + (1 - kept) * new for old, new in pairs]
+            model.set_weights(average)
+    model.set_weights(start)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(5)
+    train_and_evaluate_models([model], data, data, 2, None, True, 0.5, lookahead=True, verbose=0)
+    assert_same(model.get_weights(), average)
+
+
+def test_a_training_with_lookahead_goes_on(tmp_path, monkeypatch, uninterrupted):
+    expected, _ = train(None, lookahead=True)
+    interrupt_after(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, lookahead=True)
+    weights, _ = train(tmp_path, lookahead=True)
+    assert_same(weights, expected)
+    changed = zip(weights, uninterrupted[0], strict=True)
+    assert max(np.abs(one - other).max() for one, other in changed) > 1e-3
+    with pytest.raises(ValueError, match=r"a checkpoint of other settings, .*'lookahead': True"):
+        train(tmp_path)
 
 
 @pytest.mark.parametrize("stopped_after", [None, 4])

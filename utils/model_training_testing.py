@@ -94,6 +94,7 @@ def train_and_evaluate_models(
     weight_decay=None,
     label_smoothing=0.0,
     bias_rate=1.0,
+    lookahead=False,
     checkpoint_directory=None,
     verbose="auto",
 ):
@@ -123,6 +124,9 @@ def train_and_evaluate_models(
         Share of the target that is spread over all classes.
     bias_rate : float
         Learning rate of the biases of batch normalisation, as a multiple of `l_r`.
+    lookahead : bool
+        Every 40 steps and after each epoch, return to an average of the weights that moves ever
+        more slowly.
     checkpoint_directory : path-like, optional
         Keep ``<model name>.npz`` there after each epoch, and the model of the epoch with the
         highest validation accuracy in ``best``. The same call after an interruption goes on from
@@ -175,6 +179,7 @@ def train_and_evaluate_models(
             epochs,
             optimizer,
             _loss(label_smoothing),
+            lookahead=lookahead,
             checkpoint=checkpoint_directory and Path(checkpoint_directory) / f"{model.name}.npz",
             verbose=verbose,
         )

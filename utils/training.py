@@ -45,7 +45,16 @@ class SGD(keras.optimizers.SGD):
 
 
 def train_model(
-    model, train_dataset, validation_dataset, epochs, optimizer, loss, *, checkpoint=None, verbose=1
+    model,
+    train_dataset,
+    validation_dataset,
+    epochs,
+    optimizer,
+    loss,
+    *,
+    lookahead=False,
+    checkpoint=None,
+    verbose=1,
 ):
     """Train a model in place.
 
@@ -59,6 +68,8 @@ def train_model(
     optimizer : keras.optimizers.Optimizer
     loss : str or function
         Its name is among the settings that a checkpoint belongs to.
+    lookahead : bool
+        Return to a slow average of the weights again and again; see `Lookahead`.
     checkpoint : path-like, optional
         File to write after each epoch, and to go on from if it is there. Beside it, in ``best``,
         the model is saved as it was after the epoch with the highest validation accuracy.
@@ -84,6 +95,8 @@ def train_model(
     optimizer.build(twin.trainable_variables)
     loss_name = loss if isinstance(loss, str) else loss.__name__
     settings = {"epochs": epochs, "steps": steps, "loss": loss_name, **_settings_of(optimizer)}
+    if lookahead:
+        settings["lookahead"] = lookahead
     history = keras.callbacks.History()
     history.history = _load(checkpoint, twin, settings)
     done = len(history.history.get("loss", ()))
@@ -96,6 +109,7 @@ def train_model(
             steps_per_epoch=steps,
             validation_data=validation_dataset,
             callbacks=[
+                *([Lookahead(epochs * steps)] if lookahead else []),
                 keras.callbacks.TerminateOnNaN(),
                 _Keep(model, history.history, checkpoint, settings),
             ],
@@ -112,6 +126,38 @@ def train_model(
     if twin is not model:
         model.set_weights(twin.get_weights())
     return history
+
+
+class Lookahead(keras.callbacks.Callback):
+    """Return to a slow average of the weights every 40 steps, and at the end of each epoch.
+
+    The average takes over all of the weights at first and ever less of them towards the end of the
+    training, which lets it settle between the steps (Jordan, "94% on CIFAR-10 in 3.29 Seconds on a
+    Single GPU", 2024: 5 steps of 1024 pictures are 40 of 128).
+
+    Parameters
+    ----------
+    steps : int
+        Of the whole training.
+    """
+
+    INTERVAL = 40  # steps
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_begin(self, logs=None):
+        self.average = self.model.get_weights()
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = batch + 1  # of the epoch
+        if step % self.INTERVAL and step < self.params["steps"]:
+            return
+        kept = 0.95**5 * (int(self.model.optimizer.iterations) / self.steps) ** 3
+        pairs = zip(self.average, self.model.get_weights(), strict=True)
+        self.average = [kept * slow + (1 - kept) * fast for slow, fast in pairs]
+        self.model.set_weights(self.average)
 
 
 class _Keep(keras.callbacks.Callback):
@@ -164,7 +210,8 @@ def _load(path, model, settings):
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: a damaged checkpoint; delete it to start over") from error
     if found != settings:
-        others = {name: found.get(name) for name in settings if found.get(name) != settings[name]}
+        names = [name for name in found | settings if found.get(name) != settings.get(name)]
+        others = {name: found.get(name) for name in names}
         raise ValueError(
             f"{path}: a checkpoint of other settings, made with {others}; delete it to start over"
         )
