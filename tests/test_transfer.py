@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from tools import transfer as tool
 from tools.transfer import transfer
+from utils.files import sha256_of
 from utils.load_patchs import read_image_labels
+from utils.model_training_testing import predict
 from utils.models import model_1, model_2, model_3
 from utils.transfer import cache_features, split_at_features
 
 SETTINGS = {"patch_size": 30, "head_epochs": 2, "epochs": 2}
-RECORDS = ["model_2_32_frozen.json", "model_2_32_tuned.json"]
+RECORDS = ["model_2_40_frozen.json", "model_2_40_tuned.json"]
 
 
 class Interruption(Exception):
@@ -27,13 +29,23 @@ def model():
     return model_2((32, 32, 3), weights=None)
 
 
-@pytest.fixture(scope="module")
-def backbone_file(tmp_path_factory):
-    """A weight file of MobileNetV2's backbone, random but the same for all tests."""
-    path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"
-    shape = (32, 32, 3)
-    keras.applications.MobileNetV2(shape, include_top=False, weights=None).save_weights(path)
-    return path
+def small_model(image_shape, *, weights, trainable, resize_to):
+    """Stands for Model 2, which takes long to build; learns from scratch, whatever `weights`."""
+    assert weights == "a file"
+    inputs = keras.Input(image_shape)
+    features = keras.layers.Resizing(resize_to, resize_to)(inputs)
+    features = keras.layers.Conv2D(6, 5, strides=4, activation="relu")(features)
+    features = keras.layers.BatchNormalization(trainable=trainable)(features)
+    features = keras.layers.GlobalAveragePooling2D()(features)
+    return keras.Model(inputs, keras.layers.Dense(10, "softmax")(features), name="model_2")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_builder():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOBILENETV2_WEIGHTS", "a file")
+        patch.setitem(tool.BUILDERS, "model_2", (small_model, "MOBILENETV2_WEIGHTS"))
+        yield
 
 
 def make_root(folder, converted):
@@ -45,12 +57,10 @@ def make_root(folder, converted):
 
 
 @pytest.fixture(scope="module")
-def finished(converted, backbone_file, tmp_path_factory):
-    """A repository in which Model 2 is done at 32 pixels, and what came out. Read only."""
+def finished(converted, tmp_path_factory):
+    """A repository in which one cell is done, and what came out. Read only."""
     root = make_root(tmp_path_factory.mktemp("root"), converted)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOBILENETV2_WEIGHTS", str(backbone_file))
-        return root, transfer(root, ["model_2_32"], **SETTINGS)
+    return root, transfer(root, ["model_2_40"], **SETTINGS)
 
 
 @pytest.mark.parametrize("build", [model_2, model_3])
@@ -103,8 +113,8 @@ def test_both_runs_of_a_cell_are_recorded(finished):
     assert [json.loads((folder / name).read_text()) for name in RECORDS] == records
     assert [record["trained"] for record in records] == ["head", "all layers"]
     for record in records:
-        assert (record["model"], record["side"]) == ("model_2", 32)
-        assert record["parameters"] == 2_257_984 + 1281 * 512 + 513 * 10
+        assert (record["model"], record["side"]) == ("model_2", 40)
+        assert record["parameters"] == 76 * 6 + 4 * 6 + 7 * 10
         assert record["test_images"] == 20
         assert record["test_accuracy"] * 20 == pytest.approx(round(record["test_accuracy"] * 20))
         assert record["validation_accuracy"] == record["history"]["val_accuracy"][-1]
@@ -113,24 +123,31 @@ def test_both_runs_of_a_cell_are_recorded(finished):
     assert not list((root / "data" / "sample" / "checkpoints" / "transfer").iterdir())
 
 
+def test_the_fine_tuned_model_is_saved(finished, converted):
+    root, (_, tuned) = finished
+    path = root / "results" / "sample" / "models" / "transfer" / "model_2_40" / "model_2.keras"
+    assert sha256_of(path) == tuned["model_sha256"]
+    how = {"images_directory": converted.images_directory}
+    test = read_image_labels(converted.test_names, 20, (32, 32), **how)
+    accuracy, *_ = predict(keras.models.load_model(path), test)
+    assert accuracy == tuned["test_accuracy"]
+
+
 def test_what_is_recorded_is_not_repeated(finished, monkeypatch):
     root, records = finished
     monkeypatch.setattr(tool, "train_cell", lambda *_: pytest.fail("it ran again"))
-    assert transfer(root, ["model_2_32"], **SETTINGS) == records
+    assert transfer(root, ["model_2_40"], **SETTINGS) == records
 
 
 def test_a_record_of_other_settings_is_refused(finished):
     root, _ = finished
     with pytest.raises(ValueError, match=f"{RECORDS[0]}: a record of other settings or data"):
-        transfer(root, ["model_2_32"], **{**SETTINGS, "epochs": 3})
+        transfer(root, ["model_2_40"], **{**SETTINGS, "epochs": 3})
 
 
-def test_an_interrupted_run_goes_on_to_the_same_end(
-    finished, backbone_file, converted, tmp_path, monkeypatch
-):
+def test_an_interrupted_run_goes_on_to_the_same_end(finished, converted, tmp_path, monkeypatch):
     _, (_, whole) = finished
     other = make_root(tmp_path, converted)
-    monkeypatch.setenv("MOBILENETV2_WEIGHTS", str(backbone_file))
     calls = []
 
     def interrupt(self, epoch, logs=None):
@@ -140,9 +157,9 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
 
     monkeypatch.setattr(keras.callbacks.TerminateOnNaN, "on_epoch_begin", interrupt)
     with pytest.raises(Interruption):
-        transfer(other, ["model_2_32"], **SETTINGS)
+        transfer(other, ["model_2_40"], **SETTINGS)
     monkeypatch.setattr(tool, "train_head", lambda *_: pytest.fail("the head was trained again"))
-    _, resumed = transfer(other, ["model_2_32"], **SETTINGS)
+    _, resumed = transfer(other, ["model_2_40"], **SETTINGS)
     assert len(calls) == SETTINGS["head_epochs"] + 3
     assert resumed["history"]["loss"] == pytest.approx(whole["history"]["loss"], rel=1e-4)
     assert resumed["test_accuracy"] == whole["test_accuracy"]

@@ -5,8 +5,8 @@
 Enters: the converted pictures; weight files named by ``MOBILENETV2_WEIGHTS`` and ``VGG16_WEIGHTS``,
 or Keras's download. First the head learns from the frozen backbone's features, then all layers
 learn together at a small rate. The test pictures are read once, at the end of each.
-Leaves: in ``results/transfer/`` a record of each, ``<model>_<side>_<frozen or tuned>.json``.
-Started again, it goes on where it was interrupted.
+Leaves: in ``results/transfer/`` a record of each, ``<model>_<side>_<frozen or tuned>.json``; in
+``models/transfer/`` the fine-tuned models. Started again, it goes on where it was interrupted.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import keras
 
 from tools.recorded_runs import read_dataset, recorded
 from utils.download_handle_data import ROOT
-from utils.files import check_writable
+from utils.files import check_writable, sha256_of
 from utils.load_patchs import read_image_labels
 from utils.model_training_testing import (
     model_2,
@@ -31,7 +31,7 @@ from utils.model_training_testing import (
     train_and_evaluate_models,
 )
 from utils.names_file import split_names_file
-from utils.results import write_run_record
+from utils.results import save_model, write_run_record
 from utils.transfer import cache_features, split_at_features
 
 BUILDERS = {
@@ -116,6 +116,9 @@ def train_cell(root, cell, places, settings, dataset):
             place, model, pictures.test, history, seconds, settings, dataset, side=side, **sections
         )
 
+    is_sample = dataset["name"] != "CIFAR-10"
+    models = Path(root) / (dataset["results"] if is_sample else "") / "models" / "transfer" / cell
+
     frozen = recorded(places[0], settings, dataset)
     if frozen is None or not (checkpoints / f"{name}.npz").exists():
         start = time.perf_counter()
@@ -132,7 +135,8 @@ def train_cell(root, cell, places, settings, dataset):
         checkpoint_directory=checkpoints,
     )
     seconds = 60 * frozen["minutes_of_training"] + sum(history.history["seconds"])
-    tuned = record(places[1], history, seconds, trained="all layers")
+    (saved,) = save_model(model, models, suffixes=[".keras"])
+    tuned = record(places[1], history, seconds, trained="all layers", model_sha256=sha256_of(saved))
     shutil.rmtree(checkpoints)
     return [frozen, tuned]
 
