@@ -12,8 +12,8 @@ from unittest.mock import patch
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # 1.4 times as fast where it is off
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # sharing one picture's work takes longer
 if __name__ == "__main__":
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # to share one picture's work takes longer
     # The page starts in two thirds of the time without what Keras imports only where it is
     # installed, with no search for garbage in what the imports make, and without the type stubs
     # that Gradio writes of each component whose source it finds.

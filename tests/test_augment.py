@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.augment import augment_patches, mirror_and_shift, views_to_average
+from utils.augment import augment_patches, cut_out, mirror_and_shift, views_to_average
 
 VARIANTS = 50  # 0 to 24 as they are, 25 to 49 mirrored
 
@@ -57,6 +57,32 @@ def test_the_seed_decides():
     one, again, other = (
         mirror_and_shift(images, 2, seed).numpy() for seed in ((1, 2), (1, 2), (1, 3))
     )
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+# ---- cut_out
+
+
+def test_squares_are_cut_out_everywhere_equally_often():
+    images = np.arange(6 * 9, dtype=np.float32).reshape(1, 6, 9, 1) + 1000
+    outputs = cut_out(tf.constant(np.repeat(images, 1000, axis=0)), 5, (1, 2)).numpy()
+    places = {}
+    for output in outputs[..., 0]:
+        changed = output != images[0, :, :, 0]
+        assert changed[changed.any(axis=1)][:, changed.any(axis=0)].all()  # a rectangle
+        assert output[changed] == pytest.approx(images.mean())
+        top, left = (int(np.argmax(changed.any(axis=axis))) for axis in (1, 0))
+        places[top, left] = places.get((top, left), 0) + 1
+        assert changed.sum() in (24, 25)  # one pixel may have the mean's own value
+    assert len(places) == 2 * 5
+    assert min(places.values()) > 60  # of 100 expected, standard deviation 9.5
+
+
+def test_the_seed_decides_what_is_cut_out():
+    images = tf.constant(draw_images(50))
+    one, again, other = (cut_out(images, 3, seed).numpy() for seed in ((1, 2), (1, 2), (1, 3)))
+    assert one.dtype == np.uint8
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
 

@@ -173,6 +173,29 @@ def test_a_cache_file_serves_pictures_mirrored_in_turn_and_others(write_pictures
             assert any((image == look).all() for look in (picture, picture[:, ::-1]))
 
 
-def test_mirroring_in_turn_needs_augmentation(numbered):
-    with pytest.raises(ValueError, match="alternate is True, but nothing is mirrored; pass max_s"):
-        read_image_labels(numbered, 4, (4, 4), alternate=True)
+@pytest.mark.parametrize("options", [{"alternate": True}, {"cutout": 2}])
+def test_augmentation_is_asked_for_by_a_shift(numbered, options):
+    with pytest.raises(ValueError, match="but nothing is augmented; pass max_shift"):
+        read_image_labels(numbered, 4, (4, 4), **options)
+
+
+@pytest.mark.parametrize("cutout", [0, -1, 5, 1.5, "2"])
+def test_a_square_that_is_none_or_leaves_the_picture_is_refused(numbered, cutout):
+    with pytest.raises(
+        ValueError, match="expected None, or at least 1 and at most a side"
+    ) as caught:
+        read_image_labels(numbered, 4, (4, 9), max_shift=0, cutout=cutout)
+    assert f"cutout is {cutout!r}" in str(caught.value)
+
+
+def test_squares_are_cut_out_anew_in_every_pass(write_pictures):
+    pixels = np.where(np.arange(8)[:, None, None] % 2, 40, 200) * np.ones((8, 8, 3))
+    names = write_pictures([pixels.astype(np.uint8)] * 30)
+    dataset = read_image_labels(names, 30, (8, 8), max_shift=0, cutout=3, cache="memory")
+    first, second = (np.rint(extract_labels(dataset)[0] * 255) for _ in range(2))
+    assert (first != second).any()
+    for image in (*first, *second):  # mirrored or not, they look the same
+        rows, columns = np.nonzero((image == 120).all(axis=2))  # 120 is their mean
+        assert len(rows) == 9
+        assert np.ptp(rows) == np.ptp(columns) == 2
+        assert (image != pixels).any(axis=2).sum() == 9

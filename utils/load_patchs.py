@@ -139,6 +139,7 @@ def read_image_labels(
     cache=None,
     max_shift=None,
     alternate=False,
+    cutout=None,
 ):
     """Read the pictures of a names file as a dataset of patches.
 
@@ -166,6 +167,8 @@ def read_image_labels(
         reflected; 0 only mirrors, None leaves the pictures as they are.
     alternate : bool
         Mirror each picture in every second pass, not by chance.
+    cutout : int, optional
+        Side in pixels of a square that is painted over in each picture, at a random place.
 
     Returns
     -------
@@ -184,16 +187,18 @@ def read_image_labels(
         raise ValueError(
             f"max_shift is {max_shift!r}, expected None, or at least 0 and less than a side"
         )
-    if alternate and max_shift is None:
+    if cutout not in (None, *range(1, min(height, width) + 1)):
+        raise ValueError(f"cutout is {cutout!r}, expected None, or at least 1 and at most a side")
+    if max_shift is None and (alternate or cutout):
         raise ValueError(
-            "alternate is True, but nothing is mirrored; pass max_shift too, 0 or more"
+            f"alternate is {alternate}, cutout {cutout}, but nothing is augmented; pass max_shift"
         )
     numbers, names, labels = zip(*read_names_file(path), strict=True)
     paths = picture_paths(names, labels, images_directory=images_directory)
     _check_pictures_exist(path, numbers, paths)
     pictures = (tf.constant(paths), np.array(labels, np.int32))
     if alternate:
-        pictures += (np.array(numbers, np.int32),)
+        pictures += (np.arange(len(paths), dtype=np.int32),)
     if shuffle and cache is None:
         dataset = tf.data.Dataset.from_tensor_slices(pictures).shuffle(len(paths), seed=seed)
         dataset = dataset.batch(GROUP)
@@ -205,7 +210,7 @@ def read_image_labels(
         num_parallel_calls=os.cpu_count(),
     )
     if cache is not None:
-        content = (paths, labels, height, width, GROUP, *pictures[2:])
+        content = (paths, labels, height, width, GROUP, alternate)
         dataset = dataset.cache("" if cache == "memory" else _cache_file(cache, content))
     if shuffle and cache is not None:
         buffer = len(paths) if cache == "memory" else SHUFFLE_BUFFER
@@ -215,7 +220,7 @@ def read_image_labels(
     if alternate:
         dataset = mirror_in_turn(dataset)
     if max_shift is not None:
-        dataset = augment_patches(dataset, max_shift, seed)
+        dataset = augment_patches(dataset, max_shift, seed, cutout=cutout)
     dataset = dataset.map(lambda images, labels: (to_float(images), labels)).prefetch(2)
     return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(paths) // patch_size)))
 
