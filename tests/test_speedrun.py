@@ -121,7 +121,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(finished, converted, tmp
     def interrupt(*_, **__):
         raise Interruption
 
-    monkeypatch.setattr(tool, "predict", interrupt)  # after the training, before the record
+    monkeypatch.setattr(tool, "measure", interrupt)  # after the training, before the record
     with pytest.raises(Interruption):
         speedrun(root, **OPTIONS)
     monkeypatch.undo()

@@ -21,19 +21,17 @@ import keras
 import numpy as np
 import scipy.stats
 
-from tools.recorded_runs import read_dataset, recorded
+from tools.recorded_runs import measure, read_dataset, read_pictures, recorded
 from utils.checks import positive_integer
 from utils.download_handle_data import ROOT
 from utils.files import atomic_path, check_writable
-from utils.load_patchs import extract_labels, read_image_labels
+from utils.load_patchs import extract_labels
 from utils.model_training_testing import (
     model_4,
     one_cycle_schedule,
-    predict,
     train_and_evaluate_models,
 )
 from utils.models import whiten
-from utils.names_file import split_names_file
 from utils.plotting import plot_accuracy_over_minutes
 from utils.results import write_run_record
 
@@ -114,32 +112,20 @@ def train_once(root, place, seed, settings, dataset):
     """Train and test a model, write the record to `place` (path-like), and return it (dict)."""
     directory = Path(root) / dataset["directory"]
     checkpoints = directory / "checkpoints" / "speedrun" / Path(place).stem
-    train_names, validation_names = (checkpoints / f"{part}.txt" for part in ("train", "held_out"))
-    split_names_file(
-        directory / "train_names.txt",
-        train_names,
-        validation_names,
-        validation_size=settings["validation_size"],
-        seed=0,  # as in the notebook, and the same in all runs
-    )
     keras.utils.set_random_seed(seed)  # first of all: the order of the pictures follows it, too
-    how = {"image_shape": (32, 32), "images_directory": directory / "images"}
-    how["patch_size"] = settings["patch_size"]
-    augmented = {"shuffle": True, "cache": "memory", "max_shift": settings["max_shift"]}
-    train = read_image_labels(train_names, **how, **augmented, seed=seed)
-    plain_train = read_image_labels(train_names, **how)
+    pictures = read_pictures(directory, checkpoints, settings, seed)
     model = model_4(width=settings["width"], depth=settings["depth"])
-    whiten(model, extract_labels(plain_train.take(settings["whitening_patches"]))[0])
+    whiten(model, extract_labels(pictures.plain_train.take(settings["whitening_patches"]))[0])
     model, history = train_and_evaluate_models(
         [model],
-        train,
-        read_image_labels(validation_names, **how, cache="memory"),
+        pictures.train,
+        pictures.validation,
         settings["epochs"],
         settings["patch_size"],
         True,
         one_cycle_schedule(
             settings["peak_rate_of_128"] * settings["patch_size"] / 128,
-            settings["epochs"] * int(train.cardinality()),
+            settings["epochs"] * len(pictures.train),
             warm_up=settings["warm_up"],
         ),
         settings["momentum"],
@@ -149,24 +135,14 @@ def train_once(root, place, seed, settings, dataset):
         bias_rate=settings["bias_rate"],
         checkpoint_directory=checkpoints,
     )
-    test = read_image_labels(directory / "test_names.txt", **how, cache="memory")
-    accuracy, macro_f1, _, labels = predict(model, test)
-    averaged_accuracy, averaged_f1, *_ = predict(model, test, test_time_augmentation=True)
     record = write_run_record(
         place,
         model=model.name,
-        parameters=model.count_params(),
         data=dataset,
         seed=seed,
         settings=settings,
-        test_images=len(labels),
-        validation_accuracy=history.history["val_accuracy"][-1],
-        test_accuracy=accuracy,
-        test_macro_f1=macro_f1,
-        test_accuracy_averaged=averaged_accuracy,
-        test_macro_f1_averaged=averaged_f1,
         minutes_of_training=round(sum(history.history["seconds"]) / 60, 2),  # with validation
-        history=history.history,
+        **measure(model, pictures.test, history),
     )
     shutil.rmtree(checkpoints)
     return record

@@ -15,22 +15,18 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 
-from tools.recorded_runs import read_dataset, recorded
+from tools.recorded_runs import measure, read_dataset, read_pictures, recorded
 from utils.download_handle_data import ROOT
 from utils.files import check_writable, sha256_of
-from utils.load_patchs import read_image_labels
 from utils.model_training_testing import (
     model_2,
     model_3,
     one_cycle_schedule,
-    predict,
     train_and_evaluate_models,
 )
-from utils.names_file import split_names_file
 from utils.results import save_model, write_run_record
 from utils.transfer import cache_features, split_at_features
 
@@ -103,28 +99,33 @@ def transfer(root, cells=CELLS, **settings):
 def train_cell(root, cell, places, settings, dataset):
     """Train the head, then all layers; write a record of each to `places`, and return both."""
     name, side = _parse(cell)
-    checkpoints = Path(root) / dataset["directory"] / "checkpoints" / "transfer" / cell
+    directory = Path(root) / dataset["directory"]
+    checkpoints = directory / "checkpoints" / "transfer" / cell
     keras.utils.set_random_seed(settings["seed"])  # first of all: the order follows it, too
-    pictures = _read_pictures(Path(root) / dataset["directory"], checkpoints, settings)
+    pictures = read_pictures(directory, checkpoints, settings, settings["seed"])
     build, variable = BUILDERS[name]
     weights = os.environ.get(variable) or "imagenet"
     enlarge = {} if side == 32 else {"resize_to": side}
     model = build((32, 32, 3), weights=weights, trainable=True, **enlarge)
 
-    def record(place, history, seconds, **sections):
-        return _test_and_record(
-            place, model, pictures.test, history, seconds, settings, dataset, side=side, **sections
+    def record(place, trained, history, seconds, **sections):
+        return write_run_record(
+            place,
+            model=name,
+            side=side,
+            trained=trained,
+            data=dataset,
+            settings=settings,
+            minutes_of_training=round(seconds / 60, 1),  # with validation
+            **measure(model, pictures.test, history),
+            **sections,
         )
-
-    is_sample = dataset["name"] != "CIFAR-10"
-    models = Path(root) / (dataset["results"] if is_sample else "") / "models" / "transfer" / cell
 
     frozen = recorded(places[0], settings, dataset)
     if frozen is None or not (checkpoints / f"{name}.npz").exists():
         start = time.perf_counter()
         history = train_head(model, pictures, settings)
-        seconds = time.perf_counter() - start
-        frozen = record(places[0], history, seconds, trained="head")
+        frozen = record(places[0], "head", history, time.perf_counter() - start)
     history = _fit(
         model,
         pictures.train,
@@ -134,9 +135,11 @@ def train_cell(root, cell, places, settings, dataset):
         settings,
         checkpoint_directory=checkpoints,
     )
-    seconds = 60 * frozen["minutes_of_training"] + sum(history.history["seconds"])
+    is_sample = dataset["name"] != "CIFAR-10"
+    models = Path(root) / (dataset["results"] if is_sample else "") / "models" / "transfer" / cell
     (saved,) = save_model(model, models, suffixes=[".keras"])
-    tuned = record(places[1], history, seconds, trained="all layers", model_sha256=sha256_of(saved))
+    seconds = 60 * frozen["minutes_of_training"] + sum(history.history["seconds"])
+    tuned = record(places[1], "all layers", history, seconds, model_sha256=sha256_of(saved))
     shutil.rmtree(checkpoints)
     return [frozen, tuned]
 
@@ -144,7 +147,7 @@ def train_cell(root, cell, places, settings, dataset):
 def train_head(model, pictures, settings):
     """Train the head of a model in place, on features that its backbone finds once.
 
-    `pictures` is what `_read_pictures` returns. Returns the keras.callbacks.History.
+    `pictures` is what `read_pictures` returns. Returns the keras.callbacks.History.
     """
     backbone, head = split_at_features(model)
     train = cache_features(backbone, pictures.plain_train)
@@ -152,27 +155,6 @@ def train_head(model, pictures, settings):
     train = train.shuffle(len(train), seed=settings["seed"]).batch(settings["patch_size"])
     epochs = settings["head_epochs"]
     return _fit(head, train, validation, epochs, settings["head_rate"], settings, verbose=2)
-
-
-def _read_pictures(directory, checkpoints, settings):
-    """Return the datasets of a run: train, plain_train, validation, test."""
-    train_names, validation_names = (checkpoints / f"{part}.txt" for part in ("train", "held_out"))
-    split_names_file(
-        directory / "train_names.txt",
-        train_names,
-        validation_names,
-        validation_size=settings["validation_size"],
-        seed=0,  # as in the notebook
-    )
-    how = {"image_shape": (32, 32), "images_directory": directory / "images"}
-    how |= {"patch_size": settings["patch_size"], "cache": "memory"}
-    augmented = {"shuffle": True, "seed": settings["seed"], "max_shift": settings["max_shift"]}
-    return SimpleNamespace(
-        train=read_image_labels(train_names, **how, **augmented),
-        plain_train=read_image_labels(train_names, **how),
-        validation=read_image_labels(validation_names, **how),
-        test=read_image_labels(directory / "test_names.txt", **how),
-    )
 
 
 def _fit(model, train, validation, epochs, rate, settings, **options):
@@ -191,27 +173,6 @@ def _fit(model, train, validation, epochs, rate, settings, **options):
         **options,
     )
     return history
-
-
-def _test_and_record(place, model, test, history, seconds, settings, dataset, **sections):
-    accuracy, macro_f1, _, labels = predict(model, test)
-    averaged_accuracy, averaged_f1, *_ = predict(model, test, test_time_augmentation=True)
-    return write_run_record(
-        place,
-        model=model.name,
-        **sections,
-        parameters=model.count_params(),
-        data=dataset,
-        settings=settings,
-        test_images=len(labels),
-        validation_accuracy=history.history["val_accuracy"][-1],
-        test_accuracy=accuracy,
-        test_macro_f1=macro_f1,
-        test_accuracy_averaged=averaged_accuracy,
-        test_macro_f1_averaged=averaged_f1,
-        minutes_of_training=round(seconds / 60, 1),  # with validation
-        history=history.history,
-    )
 
 
 def _parse(cell):
