@@ -26,11 +26,7 @@ from utils.checks import positive_integer
 from utils.download_handle_data import ROOT
 from utils.files import atomic_path, check_writable
 from utils.load_patchs import extract_labels
-from utils.model_training_testing import (
-    model_4,
-    one_cycle_schedule,
-    train_and_evaluate_models,
-)
+from utils.model_training_testing import model_4, one_cycle_schedule, train_and_evaluate_models
 from utils.models import whiten
 from utils.plotting import plot_accuracy_over_minutes
 from utils.results import write_run_record
