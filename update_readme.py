@@ -23,7 +23,7 @@ def results_table(records):
             f"{record['settings']['final_epochs']} epochs, "
             f"{record['minutes_of_final_training']:.0f} minutes",
             f"{record['runs']}, seed {record['seed']}",
-            f"{record['hardware']['processor']}, {record['hardware']['cores']} cores",
+            _hardware(record),
         ]
         for record in sorted(records, key=lambda record: -record["test_accuracy"])
     ]
@@ -44,11 +44,13 @@ def transfer_table(records):
             f"**{record['test_accuracy']:.2%}**".replace("%", " %"),
             f"{record['test_macro_f1']:.4f}",
             f"{record['test_accuracy_averaged']:.2%}".replace("%", " %"),
+            f"1, seed {record['settings']['seed']}",
+            _hardware(record),
         ]
         for record in sorted(records, key=lambda record: record["test_accuracy"])
     ]
     header = ["model", "pixels", "trained", "parameters", "minutes", "test accuracy", "macro-F1"]
-    return markdown_table([*header, "averaged over six views"], rows)
+    return markdown_table([*header, "averaged over six views", "runs", "hardware"], rows)
 
 
 def thresholds_table(records):
@@ -90,6 +92,10 @@ def put_between(text, marker, table):
 def read_records(pattern):
     """Return file name to content (dict of str to dict) of the JSON files of a glob pattern."""
     return {path.name: json.loads(path.read_text()) for path in sorted(ROOT.glob(pattern))}
+
+
+def _hardware(record):
+    return f"{record['hardware']['processor']}, {record['hardware']['cores']} cores"
 
 
 def main():

@@ -128,3 +128,19 @@ def test_the_table_of_models_tells_the_scores_of_their_records(write):
     first, second = (line.split(" | ") for line in table.splitlines()[2:])
     assert first[:4] == ["| `a.keras`", "1.2 MB", "89.20 %", "0.8920"]
     assert second[:4] == ["| `b.keras`", "0.0 MB", "unknown", "unknown"]
+
+
+def test_the_grid_of_fine_tuned_models_has_its_best_at_the_end():
+    own = {"model": "model_2", "parameters": 2918986, "minutes_of_training": 31.6}
+    own |= {"test_macro_f1": 0.93807, "test_accuracy_averaged": 0.9472, "settings": {"seed": 7}}
+    own |= {"hardware": {"processor": "Some CPU", "cores": 2}}
+    records = [
+        own | {"side": 96, "trained": "all layers", "test_accuracy": 0.93814},
+        own | {"side": 32, "trained": "head", "test_accuracy": 0.3045},
+    ]
+    first, second = update_readme.transfer_table(records).splitlines()[2:]
+    assert "| 32 | head |" in first
+    assert second == (
+        "| model_2 | 96 | all layers | 2,918,986 | 32 | **93.81 %** | 0.9381 | 94.72 % | 1, seed 7 "
+        "| Some CPU, 2 cores |"
+    )
