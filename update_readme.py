@@ -53,6 +53,29 @@ def transfer_table(records):
     return markdown_table([*header, "averaged over six views", "runs", "hardware"], rows)
 
 
+def speedrun_table(summaries):
+    """Return the Markdown table (str) of summaries (list of dict) of `tools.speedrun`."""
+    rows = []
+    for summary in sorted(summaries, key=lambda summary: summary["test_accuracy_averaged"]["mean"]):
+        settings, name = summary["settings"], summary["settings"]["model"]
+        if "width" in settings:
+            name = f"{name}, {'-'.join(map(str, settings['width']))}"
+        rows.append(
+            [
+                name,
+                f"{summary['parameters']:,}",
+                settings["epochs"],
+                f"{summary['minutes_of_training']['mean']:.0f}",
+                f"**{_with_deviation(summary['test_accuracy'])}**",
+                _with_deviation(summary["test_accuracy_averaged"]),
+                f"{len(summary['seeds'])}, seeds {', '.join(map(str, summary['seeds']))}",
+                _hardware(summary),
+            ]
+        )
+    header = ["model", "parameters", "epochs", "minutes", "test accuracy"]
+    return markdown_table([*header, "averaged over six views", "runs", "hardware"], rows)
+
+
 def thresholds_table(records):
     """Return the Markdown table (str) of `records`, model name to record of its threshold."""
     rows = []
@@ -94,6 +117,14 @@ def read_records(pattern):
     return {path.name: json.loads(path.read_text()) for path in sorted(ROOT.glob(pattern))}
 
 
+def _with_deviation(found):
+    """Return a mean and its standard deviation, if it has one, in percent (str)."""
+    text = f"{100 * found['mean']:.2f}"
+    if found["standard_deviation"] is not None:
+        text += f" ± {100 * found['standard_deviation']:.2f}"
+    return f"{text} %"
+
+
 def _hardware(record):
     return f"{record['hardware']['processor']}, {record['hardware']['cores']} cores"
 
@@ -101,6 +132,7 @@ def _hardware(record):
 def main():
     runs = list(read_records("results/*.json").values())
     transfers = list(read_records("results/transfer/*.json").values())
+    speedruns = read_records("results/speedrun/*.json").values()
     suffix = "_threshold.json"
     thresholds = read_records(f"models/*{suffix}")
     thresholds = {name.removesuffix(suffix): record for name, record in thresholds.items()}
@@ -108,6 +140,7 @@ def main():
     for readme, marker, table in (
         ("README.md", "results", results_table(runs)),
         ("README.md", "transfer", transfer_table(transfers)),
+        ("README.md", "speedrun", speedrun_table([run for run in speedruns if "seeds" in run])),
         ("README.md", "thresholds", thresholds_table(thresholds)),
         ("models/README.md", "models", models_table(models, runs)),
     ):

@@ -144,3 +144,22 @@ def test_the_grid_of_fine_tuned_models_has_its_best_at_the_end():
         "| model_2 | 96 | all layers | 2,918,986 | 32 | **93.81 %** | 0.9381 | 94.72 % | 1, seed 7 "
         "| Some CPU, 2 cores |"
     )
+
+
+def test_the_table_of_seeds_tells_mean_and_deviation():
+    def of(mean, deviation=None):
+        return {"mean": mean, "standard_deviation": deviation}
+
+    hardware = {"processor": "Some CPU", "cores": 2}
+    own = {"parameters": 1971650, "minutes_of_training": of(56.6), "hardware": hardware}
+    settings = {"model": "model_4", "width": [64, 256, 256], "epochs": 10}
+    several = own | {"seeds": [0, 1], "settings": settings}
+    several |= {"test_accuracy": of(0.93, 0.0012), "test_accuracy_averaged": of(0.9401, 0.001)}
+    single = own | {"seeds": [5], "settings": {"model": "model_1", "epochs": 30}}
+    single |= {"test_accuracy": of(0.9), "test_accuracy_averaged": of(0.91)}
+    first, second = update_readme.speedrun_table([several, single]).splitlines()[2:]
+    assert first == (
+        "| model_1 | 1,971,650 | 30 | 57 | **90.00 %** | 91.00 % | 1, seeds 5 | Some CPU, 2 cores |"
+    )
+    assert "| model_4, 64-256-256 | 1,971,650 | 10 |" in second
+    assert "| **93.00 ± 0.12 %** | 94.01 ± 0.10 % | 2, seeds 0, 1 |" in second

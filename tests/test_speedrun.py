@@ -12,7 +12,8 @@ from tools.speedrun import notebook_histories, speedrun, summarise
 from utils.results import write_history
 
 OPTIONS = {"runs": 2, "epochs": 1, "width": (4, 4, 4), "seed": 3, "patch_size": 45}
-VARIANT = "4-4-4_depth_2_epochs_1"
+OPTIONS["validation_size"] = 0.1
+VARIANT = "model_4_4-4-4_depth_2_epochs_1"
 RUNS = [f"{VARIANT}_seed_3.json", f"{VARIANT}_seed_4.json"]
 
 
@@ -56,12 +57,30 @@ def test_each_run_is_recorded_with_its_seed_and_recipe(finished):
         assert record["settings"]["width"] == [4, 4, 4]
         assert record["settings"]["bias_rate"] == 64
         assert record["settings"]["max_shift"] == 2
+        assert record["settings"]["alternate"]
         assert record["test_images"] == 20
         assert record["test_accuracy"] * 20 == pytest.approx(round(record["test_accuracy"] * 20))
         assert record["validation_accuracy"] == record["history"]["val_accuracy"][-1]
         assert len(record["history"]["seconds"]) == 1
         assert record["hardware"]["cores"] > 0
     assert not list((root / "data" / "sample" / "checkpoints" / "speedrun").iterdir())
+
+
+def test_model_1_takes_its_turn_with_a_rate_of_its_own(finished):
+    root, _ = finished
+    speedrun(root, model="model_1", **{**OPTIONS, "runs": 1})
+    results = root / "results" / "sample" / "speedrun"
+    record = json.loads((results / "model_1_epochs_1_seed_3.json").read_text())
+    assert (record["model"], record["parameters"]) == ("model_1", 552_874)
+    assert record["settings"]["bias_rate"] == 1
+    assert "width" not in record["settings"]
+    for path in results.glob("model_1_*"):
+        path.unlink()
+
+
+def test_an_unknown_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="model is 'model_5', expected one of model_1, model_4"):
+        speedrun(tmp_path, model="model_5")
 
 
 def test_the_summary_is_of_both_runs(finished):
@@ -162,7 +181,9 @@ def test_the_command_line_tells_each_run_and_their_mean(finished, monkeypatch, c
     root, summary = finished
     monkeypatch.setattr(tool, "ROOT", root)
     arguments = ["--runs", "2", "--epochs", "1", "--width", "4,4,4", "--seed", "3"]
-    monkeypatch.setattr(sys, "argv", ["speedrun", *arguments, "--patch-size", "45"])
+    monkeypatch.setattr(
+        sys, "argv", ["speedrun", *arguments, "--patch-size", "45", "--validation-size", "0.1"]
+    )
     tool.main()
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0].split(":")[0] for line in lines[:2]] == ["seed 3", "seed 4"]

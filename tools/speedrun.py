@@ -1,9 +1,11 @@
-"""Train Model 4 several times, and tell how well it classifies after how many minutes.
+"""Train Model 4 or 1 several times, and tell how well it classifies after how many minutes.
 
     python -m tools.speedrun [--runs 5 --epochs 10 --width 64,256,256 ...]     or: make speedrun
+    python -m tools.speedrun --model model_1 --runs 3 --epochs 30
 
-Enters: the converted pictures. Each run has a seed of its own; all hold out the same tenth of the
-training pictures, and read the test pictures once, at their end.
+Enters: the converted pictures. Each run has a seed of its own; all hold out the same thousand
+of the training pictures, and read the test pictures once, at their end. The recipe was chosen
+with a tenth held out.
 Leaves: in ``results/speedrun/`` a record of each run, ``<variant>.json`` with mean, standard
 deviation and 95 % confidence interval over the runs, and ``<variant>.pdf``, accuracy over minutes
 beside what the notebook measured. Started again, it goes on where it was interrupted.
@@ -26,7 +28,12 @@ from utils.checks import positive_integer
 from utils.download_handle_data import ROOT
 from utils.files import atomic_path, check_writable
 from utils.load_patchs import extract_labels
-from utils.model_training_testing import model_4, one_cycle_schedule, train_and_evaluate_models
+from utils.model_training_testing import (
+    model_1,
+    model_4,
+    one_cycle_schedule,
+    train_and_evaluate_models,
+)
 from utils.models import whiten
 from utils.plotting import plot_accuracy_over_minutes
 from utils.results import write_run_record
@@ -38,29 +45,44 @@ RECIPE = {
     "momentum": 0.9,  # Nesterov
     "weight_decay": 5e-3,  # decoupled, share of a kernel a step, times the rate
     "label_smoothing": 0.2,  # share of the target; ten epochs are too few to become sure
-    "bias_rate": 64.0,  # times the rate: the biases of batch normalisation stand for its scales too
-    "max_shift": 2,  # pixels; half of the pictures are mirrored too
-    "validation_size": 0.1,  # share of the training pictures
+    "max_shift": 2,  # pixels
+    "alternate": True,  # each picture is mirrored in every second epoch
     "whitening_patches": 40,  # of training pictures: about 5,000 at 128 a patch
 }
+# Times the rate: Model 4's biases of batch normalisation stand for its scales too.
+BIAS_RATES = {"model_1": 1.0, "model_4": 64.0}
 MEASURED = ("test_accuracy", "test_accuracy_averaged", "minutes_of_training")
 
 
-def speedrun(root, *, runs=5, epochs=10, width=(64, 256, 256), depth=2, seed=0, patch_size=128):
+def speedrun(
+    root,
+    *,
+    model="model_4",
+    runs=5,
+    epochs=10,
+    width=(64, 256, 256),
+    depth=2,
+    seed=0,
+    patch_size=128,
+    validation_size=0.02,
+):
     """Do all runs that are not recorded yet, and sum them up.
 
     Parameters
     ----------
     root : path-like
         Of a repository in which the first notebook has converted the pictures.
+    model : "model_4" or "model_1"
     runs, epochs : int
         At least 1.
     width, depth
-        As of `utils.models.model_4`.
+        As of `utils.models.model_4`; Model 1 has neither.
     seed : int
         Of the first run; the others have the following ones.
     patch_size : int
         Pictures a training step.
+    validation_size : float, 0 to 1
+        Share of the training pictures that is held out, for the accuracy after each epoch.
 
     Returns
     -------
@@ -74,14 +96,19 @@ def speedrun(root, *, runs=5, epochs=10, width=(64, 256, 256), depth=2, seed=0, 
     ValueError
         If an argument is wrong, or a record or a checkpoint is of other settings.
     """
+    if model not in BIAS_RATES:
+        raise ValueError(f"model is {model!r}, expected one of {', '.join(BIAS_RATES)}")
     runs, epochs = positive_integer("runs", runs), positive_integer("epochs", epochs)
     patch_size = positive_integer("patch_size", patch_size)
-    settings = {"width": list(width), "depth": depth, "epochs": epochs, "patch_size": patch_size}
-    settings |= RECIPE
+    settings = {"model": model, "epochs": epochs, "patch_size": patch_size, **RECIPE}
+    settings |= {"bias_rate": BIAS_RATES[model], "validation_size": validation_size}
+    variant = f"{model}_epochs_{epochs}"
+    if model == "model_4":
+        settings |= {"width": list(width), "depth": depth}
+        variant = f"{model}_{'-'.join(map(str, width))}_depth_{depth}_epochs_{epochs}"
     dataset = read_dataset(root)
     results = Path(root) / dataset["results"] / "speedrun"
     check_writable(results)  # now, not after the training
-    variant = f"{'-'.join(map(str, width))}_depth_{depth}_epochs_{epochs}"
     records = []
     for one in range(seed, seed + runs):
         place = results / f"{variant}_seed_{one}.json"
@@ -90,8 +117,7 @@ def speedrun(root, *, runs=5, epochs=10, width=(64, 256, 256), depth=2, seed=0, 
         )
         print(_describe(records[-1]), flush=True)
     figure = plot_accuracy_over_minutes(
-        notebook_histories(results.parent)
-        | {f"model_4, {variant}": [record["history"] for record in records]}
+        notebook_histories(results.parent) | {variant: [record["history"] for record in records]}
     )
     with atomic_path(results / f"{variant}.pdf") as temporary:
         figure.savefig(temporary, metadata={"CreationDate": None})
@@ -99,6 +125,7 @@ def speedrun(root, *, runs=5, epochs=10, width=(64, 256, 256), depth=2, seed=0, 
         results / f"{variant}.json",
         data=dataset,
         settings=settings,
+        parameters=records[0]["parameters"],
         seeds=[record["seed"] for record in records],
         **{name: summarise([record[name] for record in records]) for name in MEASURED},
     )
@@ -110,8 +137,7 @@ def train_once(root, place, seed, settings, dataset):
     checkpoints = directory / "checkpoints" / "speedrun" / Path(place).stem
     keras.utils.set_random_seed(seed)  # first of all: the order of the pictures follows it, too
     pictures = read_pictures(directory, checkpoints, settings, seed)
-    model = model_4(width=settings["width"], depth=settings["depth"])
-    whiten(model, extract_labels(pictures.plain_train.take(settings["whitening_patches"]))[0])
+    model = _build(settings, pictures.plain_train)
     model, history = train_and_evaluate_models(
         [model],
         pictures.train,
@@ -178,6 +204,14 @@ def notebook_histories(results):
     return histories
 
 
+def _build(settings, plain_train):
+    if settings["model"] == "model_1":
+        return model_1()
+    model = model_4(width=settings["width"], depth=settings["depth"])
+    whiten(model, extract_labels(plain_train.take(settings["whitening_patches"]))[0])
+    return model
+
+
 def _describe(record):
     return (
         f"seed {record['seed']}: {record['minutes_of_training']:.1f} minutes, test accuracy "
@@ -205,12 +239,14 @@ def _filters(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=BIAS_RATES, default="model_4")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--width", type=_filters, default=(64, 256, 256), help="64,256,256")
     parser.add_argument("--depth", type=int, default=2, help="convolutions a block, 2 or 3")
     parser.add_argument("--seed", type=int, default=0, help="of the first run")
     parser.add_argument("--patch-size", type=int, default=128, help="pictures a training step")
+    parser.add_argument("--validation-size", type=float, default=0.02, help="share held out")
     try:
         summary = speedrun(ROOT, **vars(parser.parse_args()))
     except (OSError, ValueError) as problem:
