@@ -1,15 +1,19 @@
-"""The archive file: which members it may have, and whether it is whole.
+"""The archive file: which members it may have, whether it is whole, and its extraction.
 
 Enters: a ``.tar.gz`` in the format of ``cifar-10-python.tar.gz``. Leaves: the names and bytes of
-its eight files, or a ValueError that names what is wrong. Nothing is written here.
+its eight files, in memory or in a folder, or a ValueError that names what is wrong.
 """
 
 import gzip
 import io
+import json
+import shutil
 import tarfile
 import zlib
 
-from utils.files import sha256_of
+from tqdm import tqdm
+
+from utils.files import sha256_of, write_text
 
 BATCHES_FOLDER = "cifar-10-batches-py"
 TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -71,6 +75,42 @@ def check_archive(archive, sha256=None):
             f"{archive}: SHA-256 is {found}, expected {sha256}; "
             "it is another file or a damaged one: delete it and download it again"
         )
+
+
+def is_valid(archive, sha256=None):
+    """Tell whether `archive` is there and `check_archive` has nothing against it."""
+    try:
+        check_archive(archive, sha256)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
+        return False
+    return True
+
+
+def extract(archive, folder, archive_sha256):
+    """Extract `archive`, of that hash, into the `folder` (pathlib.Path): whole, or not at all."""
+    staging = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
+    staging.mkdir()
+    try:
+        for name, content in tqdm(read_members(archive), total=len(MEMBERS), desc="extract"):
+            (staging / name).write_bytes(content)
+        sums = {name: sha256_of(staging / name) for name in sorted(MEMBERS)}
+        record = {"archive_sha256": archive_sha256, "sha256": sums}
+        write_text(staging / "extracted.json", json.dumps(record, indent=2))
+        shutil.rmtree(folder, ignore_errors=True)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)  # room on a full disk
+
+
+def is_extracted(folder, archive_sha256):
+    """Tell whether `folder` holds what a finished extraction of this archive left there."""
+    try:
+        record = json.loads((folder / "extracted.json").read_text(encoding="utf-8"))
+        sums = {name: sha256_of(folder / name) for name in MEMBERS}
+    except (OSError, ValueError):
+        return False
+    return record == {"archive_sha256": archive_sha256, "sha256": sums}
 
 
 class _Capped(io.RawIOBase):

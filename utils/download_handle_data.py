@@ -8,7 +8,6 @@ Source: https://www.cs.toronto.edu/~kriz/cifar.html; Alex Krizhevsky, "Learning 
 of Features from Tiny Images", 2009. The authors state no licence for the images.
 """
 
-import json
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ from urllib.request import url2pathname
 import numpy as np
 from tqdm import tqdm
 
-from utils.archive import BATCHES_FOLDER, MEMBERS, check_archive, read_members
+from utils.archive import BATCHES_FOLDER, check_archive, extract, is_extracted, is_valid
 from utils.fetch import any_source_answers, fetch
 from utils.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
 from utils.names_file import are_listed, has_block, known_lines
@@ -92,10 +91,10 @@ def download_data(url, *, sha256=None, directory=None):
             "leave it out, or pass the URL of the archive that has it"
         )
     size, sha256 = (OFFICIAL_SIZE, OFFICIAL_SHA256) if official else (None, sha256)
-    if _is_valid(destination, sha256):
+    if is_valid(destination, sha256):
         return destination
     with locked(destination.parent):
-        if not _is_valid(destination, sha256):  # another process may have brought it meanwhile
+        if not is_valid(destination, sha256):  # another process may have brought it meanwhile
             sources = (*MIRRORS, OFFICIAL_URL) if official else (url,)
             fetch(sources, destination, lambda part: check_archive(part, sha256), size=size)
     return destination
@@ -109,7 +108,7 @@ def archive_is_available(url, *, seconds=20):
     """
     official = url == OFFICIAL_URL
     kept = DATA_DIRECTORY / ARCHIVE_NAME
-    if _local_path(url) is not None or _is_valid(kept, OFFICIAL_SHA256 if official else None):
+    if _local_path(url) is not None or is_valid(kept, OFFICIAL_SHA256 if official else None):
         return True
     return any_source_answers((*MIRRORS, url) if official else (url,), seconds)
 
@@ -141,11 +140,11 @@ def extract_cifar10_data(directory, *, archive=None):
         raise FileNotFoundError(f"{archive}: no archive there; run download_data first")
     folder = Path(directory) / BATCHES_FOLDER
     archive_sha256 = sha256_of(archive)
-    if _is_extracted(folder, archive_sha256):
+    if is_extracted(folder, archive_sha256):
         return folder
     with locked(directory):
-        if not _is_extracted(folder, archive_sha256):
-            _extract(archive, folder, archive_sha256)
+        if not is_extracted(folder, archive_sha256):
+            extract(archive, folder, archive_sha256)
     return folder
 
 
@@ -310,10 +309,10 @@ def _copy_archive(source, destination, sha256):
         raise FileNotFoundError(f"{source}: no archive there; give a path or an http(s) URL")
     digest = sha256 or sha256_of(source)
     check_archive(source, sha256)
-    if _is_valid(destination, digest):
+    if is_valid(destination, digest):
         return destination
     with locked(destination.parent):
-        if not _is_valid(destination, digest):  # another process may have copied it meanwhile
+        if not is_valid(destination, digest):  # another process may have copied it meanwhile
             remove_leftovers(destination)
             with atomic_path(destination) as temporary:
                 _copy(source, temporary)
@@ -329,37 +328,3 @@ def _copy(source, destination):
         tqdm.wrapattr(copy, "write", total=size, desc="copy") as shown,
     ):
         shutil.copyfileobj(file, shown)
-
-
-def _is_valid(archive, sha256):
-    try:
-        check_archive(archive, sha256)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
-        return False
-    return True
-
-
-def _extract(archive, folder, archive_sha256):
-    staging = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
-    staging.mkdir()
-    try:
-        for name, content in tqdm(read_members(archive), total=len(MEMBERS), desc="extract"):
-            (staging / name).write_bytes(content)
-        sums = {name: sha256_of(staging / name) for name in sorted(MEMBERS)}
-        record = {"archive_sha256": archive_sha256, "sha256": sums}
-        write_text(staging / "extracted.json", json.dumps(record, indent=2))
-        shutil.rmtree(folder, ignore_errors=True)
-        staging.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # room on a full disk
-
-
-def _is_extracted(folder, archive_sha256):
-    """Tell whether `folder` holds what a finished extraction of this archive left there."""
-    try:
-        record = json.loads((folder / "extracted.json").read_text(encoding="utf-8"))
-        sums = {name: sha256_of(folder / name) for name in MEMBERS}
-    except (OSError, ValueError):
-        return False
-    return record == {"archive_sha256": archive_sha256, "sha256": sums}

@@ -10,9 +10,7 @@ Importing this module changes no Matplotlib setting.
 
 import itertools
 import math
-from collections.abc import Mapping
 from contextlib import contextmanager
-from numbers import Integral
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,7 +19,15 @@ import seaborn as sns
 from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import confusion_matrix
 
+from utils.checks import positive_integer
 from utils.download_handle_data import CLASS_NAMES, ROOT
+from utils.figure_checks import (
+    checked_images,
+    checked_labels,
+    read_curves,
+    read_minutes,
+    require,
+)
 from utils.files import atomic_path
 
 MAX_COLUMNS = 8  # pictures a row that a notebook or a page is wide enough for
@@ -40,62 +46,17 @@ LOOKS = list(
 )
 
 
-def _require(fine, message):
-    """Raise ValueError with `message` unless `fine` is true."""
-    if not fine:
-        raise ValueError(message)
-
-
-def _check_whole_number(name, value):
-    """Refuse everything but an integer from 1 up."""
-    fine = isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
-    _require(fine, f"{name} is {value!r}: pass an integer from 1 up")
-
-
-def _check_labels(name, values, length=None):
-    """Return `values` as an array of class indices."""
-    labels = np.asarray(values)
-    _require(
-        labels.ndim == 1 and labels.size and labels.dtype.kind in "iu",
-        f"{name} has shape {labels.shape} and dtype {labels.dtype}: pass a non-empty 1-D array of "
-        "integer class indices (of one-hot rows or probabilities, np.argmax(..., axis=1))",
-    )
-    last = len(CLASS_NAMES) - 1
-    outside = labels[(labels < 0) | (labels > last)][:3].tolist()
-    _require(not outside, f"{name} contains {outside}: class indices go from 0 to {last}")
-    right = length in (None, len(labels))
-    _require(right, f"{name} has length {len(labels)} instead of {length}: pass one a picture")
-    return labels
-
-
-def _check_images(images_patch):
-    """Return `images_patch` as an array of colour pictures."""
-    images = np.asarray(images_patch)
-    _require(
-        images.ndim == 4 and images.shape[-1] == 3 and images.size,
-        f"images_patch has shape {images.shape}: pass (N, H, W, 3), N from 1 up "
-        "(image[None] for a single picture)",
-    )
-    low, high = images.min(), images.max()
-    _require(
-        images.dtype == np.uint8 or (images.dtype.kind == "f" and low >= 0 and high <= 1),
-        f"images_patch has dtype {images.dtype} and pixels from {low} to {high}: pass uint8, or "
-        "floats in [0, 1] (divide by 255 what goes up to 255)",
-    )
-    return images
-
-
 def _picture_titles(labels, predictions, confidences):
     """Return for each picture "true" or "true -> predicted", with a second line if confident."""
     titles = [CLASS_NAMES[label] for label in labels]
     if predictions is not None:
-        guesses = _check_labels("predictions", predictions, len(labels))
+        guesses = checked_labels("predictions", predictions, len(labels))
         pairs = zip(labels, guesses, strict=True)
         titles = [f"{CLASS_NAMES[true]} -> {CLASS_NAMES[guess]}" for true, guess in pairs]
     if confidences is not None:
-        _require(predictions is not None, "confidences without predictions: pass predictions too")
+        require(predictions is not None, "confidences without predictions: pass predictions too")
         shares = np.asarray(confidences, dtype=float)
-        _require(
+        require(
             shares.shape == labels.shape and np.all((shares >= 0) & (shares <= 1)),
             f"confidences are {confidences!r}: pass {len(labels)} probabilities in [0, 1]",
         )
@@ -143,12 +104,11 @@ def show_images(
     ValueError
         If an array is empty, has the wrong shape, dtype or range, or lengths differ.
     """
-    images = _check_images(images_patch)
-    labels = _check_labels("labels", labels, len(images))
+    images = checked_images(images_patch)
+    labels = checked_labels("labels", labels, len(images))
     names = _picture_titles(labels, predictions, confidences)
     columns = min(math.ceil(math.sqrt(len(images))), MAX_COLUMNS) if columns is None else columns
-    _check_whole_number("columns", columns)
-    columns = min(columns, len(images))
+    columns = min(positive_integer("columns", columns), len(images))
     rows = math.ceil(len(images) / columns)
     # Inches: the longest name must fit in one line, the title at 0.1 a letter.
     cell_width, cell_height = (1.2, 1.4) if predictions is None else (1.75, 1.75)
@@ -163,26 +123,6 @@ def show_images(
         if title:
             figure.suptitle(title)
     return figure
-
-
-def _read_curves(epoch, history):
-    """Return the curves of a Keras History or a dict, each with exactly `epoch` values."""
-    _check_whole_number("epoch", epoch)
-    curves = getattr(history, "history", history)
-    _require(
-        isinstance(curves, Mapping) and {"accuracy", "loss"} <= set(curves),
-        f"history holds {sorted(curves) if isinstance(curves, Mapping) else type(history)}: pass "
-        'what fit() of a model compiled with metrics=["accuracy"] returned',
-    )
-    keys = ("accuracy", "val_accuracy", "loss", "val_loss")
-    curves = {key: curves[key] for key in keys if key in curves}
-    for key, values in curves.items():
-        _require(
-            len(values) == epoch,
-            f"epoch is {epoch}, but history has {len(values)} values of {key!r}: "
-            "pass the number of epochs that were run",
-        )
-    return curves
 
 
 def plot_accuracy(epoch, history, string="Validation"):
@@ -206,7 +146,7 @@ def plot_accuracy(epoch, history, string="Validation"):
     ValueError
         If `epoch` is no integer from 1 up or not the length of the curves, or a curve is missing.
     """
-    curves = _read_curves(epoch, history)
+    curves = read_curves(epoch, history)
     epochs = range(1, epoch + 1)
     marked = math.ceil(epoch / 25)  # every so many epochs, lest the markers hide the lines
     with _open_figure(10, 4) as figure:
@@ -240,13 +180,13 @@ def plot_accuracy_over_minutes(runs):
     ValueError
         If there is no run, or a history lacks one of the two or has not as many of both.
     """
-    _require(any(runs.values()), "runs is empty: pass at least one history")
+    require(any(runs.values()), "runs is empty: pass at least one history")
     with _open_figure(8, 5) as figure:
         axes = figure.add_subplot()
         for (name, histories), (colour, marker) in zip(runs.items(), itertools.cycle(LOOKS)):
             label = f"{name}, {len(histories)} runs" if len(histories) > 1 else name
             for history in histories:
-                minutes, accuracies = _read_minutes(name, history)
+                minutes, accuracies = read_minutes(name, history)
                 marked = math.ceil(len(minutes) / 25)
                 look = {"color": colour, "marker": marker, "markersize": 4, "markevery": marked}
                 axes.plot(minutes, accuracies, label=label, linewidth=1, **look)
@@ -256,19 +196,6 @@ def plot_accuracy_over_minutes(runs):
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")
     return figure
-
-
-def _read_minutes(name, history):
-    """Return the minutes from the start to the end of each epoch, and the accuracies then."""
-    for key in ("seconds", "val_accuracy"):
-        _require(key in history, f"a history of {name!r} has no {key!r}: train it again")
-    seconds, accuracies = history["seconds"], history["val_accuracy"]
-    _require(
-        len(seconds) == len(accuracies) > 0,
-        f"a history of {name!r} has {len(seconds)} times and {len(accuracies)} accuracies: "
-        "pass one an epoch",
-    )
-    return np.cumsum(seconds) / 60, accuracies
 
 
 def _draw_confusion(axes, name, actual, predicted):
@@ -315,14 +242,14 @@ def plot_combined_confusion_heat_map(
         If an array is empty or holds anything but class indices, lengths differ, `str6` contains
         a path separator, or `path` does not end in ".pdf".
     """
-    train = _check_labels("y_train_act", y_train_act)
-    test = _check_labels("y_test_act", y_test_act)
-    train_pred = _check_labels("y_train_pred", y_train_pred, len(train))
-    test_pred = _check_labels("y_test_pred", y_test_pred, len(test))
-    _require(not set("/\\") & set(str6), f"str6 is {str6!r}: leave out / and \\, or pass path=...")
+    train = checked_labels("y_train_act", y_train_act)
+    test = checked_labels("y_test_act", y_test_act)
+    train_pred = checked_labels("y_train_pred", y_train_pred, len(train))
+    test_pred = checked_labels("y_test_pred", y_test_pred, len(test))
+    require(not set("/\\") & set(str6), f"str6 is {str6!r}: leave out / and \\, or pass path=...")
     file_name = f"combined_{str6}_heat_map.pdf" if str6 else "combined_heat_map.pdf"
     path = Path(path or ROOT / "results" / file_name)
-    _require(path.suffix == ".pdf", f"path is {str(path)!r}: a PDF is written, end it in .pdf")
+    require(path.suffix == ".pdf", f"path is {str(path)!r}: a PDF is written, end it in .pdf")
     with _open_figure(12.5, 6.3) as figure:
         panels = figure.subplots(1, 2)
         _draw_confusion(panels[0], "Train", train, train_pred)
