@@ -54,7 +54,9 @@ def transfer_table(records):
 
 
 def speedrun_table(summaries):
-    """Return the Markdown table (str) of summaries (list of dict) of `tools.speedrun`."""
+    """Return the Markdown table (str) of summaries (list of dict) of `tools.speedrun`, if any."""
+    if not summaries:
+        return ""
     rows = []
     for summary in sorted(summaries, key=lambda summary: summary["test_accuracy_averaged"]["mean"]):
         settings, name = summary["settings"], summary["settings"]["model"]
