@@ -1,4 +1,4 @@
-"""Model 1 trained in PyTorch: an epoch for each line on stdin, answered by a line on stdout.
+"""Model 1 or 4 trained in PyTorch: an epoch for each line on stdin, answered by a line on stdout.
 
 The peer of ``train.py``, which starts it with its settings as JSON: in a process of its own, since
 two libraries in one process share their threads badly. Eager mode, channels last.
@@ -21,6 +21,22 @@ def model_1():
         channels = filters
     layers += [nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.BatchNorm1d(128, eps=1e-3)]
     return nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(128, 10))
+
+
+def model_4():
+    whitening = nn.Conv2d(3, 24, 2)
+    whitening.weight.requires_grad = False
+    layers, channels = [whitening, nn.GELU()], 24
+    for filters in (64, 256, 256):
+        layers += [nn.Conv2d(channels, filters, 3, padding=1, bias=False), nn.MaxPool2d(2)]
+        layers += [nn.BatchNorm2d(filters, eps=1e-12), nn.GELU()]
+        layers += [nn.Conv2d(filters, filters, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(filters, eps=1e-12), nn.GELU()]
+        channels = filters
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.weight.requires_grad = False
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
 
 
 def mirror_and_shift(images, max_shift):
@@ -50,7 +66,9 @@ if __name__ == "__main__":
     count = settings["batch"] * settings["steps"]
     images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8)
     images, labels = images.to(memory_format=torch.channels_last), torch.randint(10, (count,))
-    model = model_1().to(memory_format=torch.channels_last)
+    model = {"model_1": model_1, "model_4": model_4}[settings["model"]]().to(
+        memory_format=torch.channels_last
+    )
     optimizer = torch.optim.SGD(
         model.parameters(), settings["rate"], momentum=settings["momentum"], nesterov=True
     )

@@ -1,6 +1,6 @@
-"""Training Model 1 end to end, augmentation included, against stock Keras `fit` and PyTorch.
+"""Training Model 1 or 4 end to end, augmentation included, against stock Keras and PyTorch.
 
-    PYTHONPATH=. python benchmarks/train.py
+    PYTHONPATH=. python benchmarks/train.py [model_1 or model_4]
 
 All train on made-up pictures with the same batches, optimizer and loss; stock Keras gets our
 augmentation too, since its own layers take several times as long. PyTorch takes part where it is
@@ -8,6 +8,7 @@ installed (``pip install torch``). Peers in bfloat16 take part where the process
 for it: ours uses it there. Takes about ten minutes on two idle cores.
 """
 
+import argparse
 import importlib.util
 import json
 import os
@@ -25,7 +26,8 @@ from pairs import compare
 from utils.augment import augment_patches
 from utils.fast_training import has_bfloat16, training_twin
 from utils.load_patchs import to_float
-from utils.model_training_testing import model_1
+from utils.model_training_testing import model_1, model_4
+from utils.models import whiten
 
 SETTINGS = {"batch": 128, "steps": 20, "max_shift": 2, "rate": 0.01, "momentum": 0.9}
 
@@ -44,20 +46,22 @@ def keras_epoch(model):
     return lambda: model.fit(patches, shuffle=False, verbose=0)
 
 
-def stock_model(precision):
-    """Return Model 1 as Keras itself computes it, in `precision` (str, a dtype policy)."""
+def build(name, precision="float32"):
+    """Return the model `name` as Keras itself computes it, in `precision` (str, a dtype policy)."""
     keras.config.set_dtype_policy(precision)
-    model = model_1()
+    model = {"model_1": model_1, "model_4": model_4}[name]()
     keras.config.set_dtype_policy("float32")
+    if name == "model_4":
+        whiten(model, np.random.default_rng(0).random((100, 32, 32, 3)))
     return model
 
 
-def torch_epoch(precision):
-    """Return a function that trains Model 1 in PyTorch for an epoch."""
+def torch_epoch(name, precision):
+    """Return a function that trains the model `name` in PyTorch for an epoch."""
     script = str(Path(__file__).with_name("torch_training.py"))
-    arguments = [sys.executable, script, json.dumps(SETTINGS | {"precision": precision})]
+    settings = json.dumps(SETTINGS | {"model": name, "precision": precision})
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen(arguments, **pipes, text=True, bufsize=1)
+    process = subprocess.Popen([sys.executable, script, settings], **pipes, text=True, bufsize=1)
 
     def epoch():
         process.stdin.write("train\n")
@@ -68,16 +72,19 @@ def torch_epoch(precision):
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", choices=("model_1", "model_4"), default="model_1")
+    name = parser.parse_args().model
     print(f"oneDNN: {os.environ.get('TF_ENABLE_ONEDNN_OPTS', 'as TensorFlow chooses')}")
-    ours = keras_epoch(training_twin(model_1()))
+    ours = keras_epoch(training_twin(build(name)))
     precisions = ("float32", "bfloat16") if has_bfloat16() else ("float32",)
-    peers = {"stock Keras in float32": keras_epoch(stock_model("float32"))}
+    peers = {"stock Keras in float32": keras_epoch(build(name))}
     if has_bfloat16():
-        peers["stock Keras in bfloat16"] = keras_epoch(stock_model("mixed_bfloat16"))
+        peers["stock Keras in bfloat16"] = keras_epoch(build(name, "mixed_bfloat16"))
     if importlib.util.find_spec("torch"):
-        peers |= {f"PyTorch in {precision}": torch_epoch(precision) for precision in precisions}
+        peers |= {f"PyTorch in {kind}": torch_epoch(name, kind) for kind in precisions}
     else:
         print("PyTorch is not installed, and not compared")
-    for name, peer in peers.items():
+    for peer_name, peer in peers.items():
         ours(), peer()  # warm up
-        compare(f"a training epoch, against {name}", ours, peer, pairs=5)
+        compare(f"a training epoch of {name}, against {peer_name}", ours, peer, pairs=5)
