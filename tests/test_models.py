@@ -282,6 +282,21 @@ def test_a_model_can_enlarge_its_pictures(weight_files, name):
     np.testing.assert_allclose(model(images), large(enlarged), atol=1e-5)
 
 
+def test_the_head_of_model_3_can_scale_its_features(weight_files):
+    images = random_images()
+    plain = model_3(SHAPE, weights=weight_files["model_3"])
+    scaled = model_3(SHAPE, weights=weight_files["model_3"], feature_scale=0.25)
+    *backbone, kernel, bias = plain.get_weights()
+    scaled.set_weights([*backbone, 4 * kernel, bias])
+    np.testing.assert_allclose(scaled(images), plain(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0, -1, float("nan"), "1", None])
+def test_a_wrong_scale_of_features_is_refused(scale):
+    with pytest.raises(ValueError, match="feature_scale is"):
+        model_3(SHAPE, weights=None, feature_scale=scale)
+
+
 @pytest.mark.parametrize("build", [model_2, model_3])
 @pytest.mark.parametrize("side", [31, 0, -96, 96.0, "96", True])
 def test_a_wrong_side_to_resize_to_is_refused(build, side):

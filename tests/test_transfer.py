@@ -119,7 +119,7 @@ def test_both_runs_of_a_cell_are_recorded(finished):
         assert record["test_accuracy"] * 20 == pytest.approx(round(record["test_accuracy"] * 20))
         assert record["validation_accuracy"] == record["history"]["val_accuracy"][-1]
         assert len(record["history"]["loss"]) == 2
-        assert record["settings"]["rate"] == tool.PEAK_RATES["model_2"][1]
+        assert record["settings"]["rate"] == tool.OWN_SETTINGS["model_2"]["rate"]
     assert not list((root / "data" / "sample" / "checkpoints" / "transfer").iterdir())
 
 

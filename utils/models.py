@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from utils.checks import positive_integer
+from utils.checks import positive_integer, positive_number
 
 BN_MOMENTUM = 0.9  # Keras's 0.99 needs some hundred steps before it tells the truth
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)  # of the training pictures' red, green and blue, 0 to 1
@@ -87,11 +87,26 @@ def model_2(image_shape, class_len=10, *, weights="imagenet", trainable=False, r
     return keras.Model(inputs, outputs, name="model_2")
 
 
-def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False, resize_to=None):
+def model_3(
+    image_shape,
+    class_len=10,
+    *,
+    weights="imagenet",
+    trainable=False,
+    resize_to=None,
+    feature_scale=1.0,
+):
     """Build the classifier on VGG16 (Simonyan and Zisserman, 2014).
 
-    Parameters, result and errors are those of `model_2`.
+    Other parameters, result and errors are those of `model_2`.
+
+    Parameters
+    ----------
+    feature_scale : float
+        What the head multiplies the features by, which reach into the hundreds. Brought to the
+        size of its weights, they let it learn at the rate of the backbone.
     """
+    positive_number("feature_scale", feature_scale)
     image_shape, class_len = _check_shape(image_shape, class_len)
     inputs = keras.Input(image_shape)
     resized = _resized(inputs, resize_to)
@@ -103,6 +118,8 @@ def model_3(image_shape, class_len=10, *, weights="imagenet", trainable=False, r
     mean = np.array([123.68, 116.779, 103.939]) / 255  # red, green, blue
     scaled = layers.Normalization(mean=mean.tolist(), variance=[255.0**-2] * 3)(resized)
     features = _pooled_features(backbone, scaled, trainable)
+    if feature_scale != 1:
+        features = layers.Rescaling(feature_scale)(features)
     outputs = layers.Dense(class_len, activation="softmax")(features)
     return keras.Model(inputs, outputs, name="model_3")
 
