@@ -61,7 +61,9 @@ def speedrun_table(summaries):
     for summary in sorted(summaries, key=lambda summary: summary["test_accuracy_averaged"]["mean"]):
         settings, name = summary["settings"], summary["settings"]["model"]
         if "width" in settings:
-            name = f"{name}, {'-'.join(map(str, settings['width']))}"
+            name += f", {'-'.join(map(str, settings['width']))}"
+        if "teacher_sha256" in settings:
+            name += ", distilled"
         rows.append(
             [
                 name,

@@ -157,10 +157,13 @@ def test_the_table_of_seeds_tells_mean_and_deviation():
     several |= {"test_accuracy": of(0.93, 0.0012), "test_accuracy_averaged": of(0.9401, 0.001)}
     single = own | {"seeds": [5], "settings": {"model": "model_1", "epochs": 30}}
     single |= {"test_accuracy": of(0.9), "test_accuracy_averaged": of(0.91)}
-    first, second = update_readme.speedrun_table([several, single]).splitlines()[2:]
+    taught = {**single, "settings": single["settings"] | {"teacher_sha256": "0"}}
+    taught["test_accuracy_averaged"] = of(0.92)
+    first, third, second = update_readme.speedrun_table([several, single, taught]).splitlines()[2:]
     assert first == (
         "| model_1 | 1,971,650 | 30 | 57 | **90.00 %** | 91.00 % | 1, seeds 5 | Some CPU, 2 cores |"
     )
+    assert third.startswith("| model_1, distilled | 1,971,650 | 30 | 57 | **90.00 %** | 92.00 % |")
     assert "| model_4, 64-256-256 | 1,971,650 | 10 |" in second
     assert "| **93.00 ± 0.12 %** | 94.01 ± 0.10 % | 2, seeds 0, 1 |" in second
     assert update_readme.speedrun_table([]) == ""

@@ -9,6 +9,8 @@ import pytest
 
 from tools import speedrun as tool
 from tools.speedrun import notebook_histories, speedrun, summarise
+from utils.files import sha256_of
+from utils.models import model_1
 from utils.results import write_history
 
 OPTIONS = {"runs": 2, "epochs": 1, "width": (4, 4, 4), "seed": 3, "patch_size": 45}
@@ -76,6 +78,26 @@ def test_model_1_takes_its_turn_with_a_rate_of_its_own(finished):
     assert "width" not in record["settings"]
     for path in results.glob("model_1_*"):
         path.unlink()
+
+
+def test_a_teacher_takes_the_place_of_labels(finished, tmp_path):
+    root, _ = finished
+    teacher = tmp_path / "model_9.keras"
+    model_1().save(teacher)
+    speedrun(root, **{**OPTIONS, "runs": 1}, teacher=teacher)
+    results = root / "results" / "sample" / "speedrun"
+    record = json.loads((results / f"{VARIANT}_taught_by_model_9_seed_3.json").read_text())
+    assert record["settings"]["teacher_sha256"] == sha256_of(teacher)
+    assert record["settings"]["label_smoothing"] == 0
+    # An untrained teacher says nothing: a tenth for each class, whatever the picture shows.
+    assert record["history"]["loss"][0] == pytest.approx(np.log(10), abs=0.3)
+    for path in results.glob("*_taught_by_*"):
+        path.unlink()
+
+
+def test_a_missing_teacher_is_named_before_anything_is_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no_teacher\.keras: no model there"):
+        speedrun(tmp_path, teacher=tmp_path / "no_teacher.keras")
 
 
 def test_an_unknown_model_is_refused(tmp_path):

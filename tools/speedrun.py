@@ -1,7 +1,7 @@
 """Train Model 4 or 1 several times, and tell how well it classifies after how many minutes.
 
     python -m tools.speedrun [--runs 5 --epochs 10 --width 64,256,256 ...]     or: make speedrun
-    python -m tools.speedrun --model model_1 --runs 3 --epochs 30
+    python -m tools.speedrun --model model_1 --runs 3 --epochs 30 [--teacher models/model_4.keras]
 
 Enters: the converted pictures. Each run has a seed of its own; all hold out the same thousand
 of the training pictures, and read the test pictures once, at their end. The recipe was chosen
@@ -26,7 +26,7 @@ import scipy.stats
 from tools.recorded_runs import measure, read_dataset, read_pictures, recorded
 from utils.checks import positive_integer
 from utils.download_handle_data import ROOT
-from utils.files import atomic_path, check_writable
+from utils.files import atomic_path, check_writable, sha256_of
 from utils.load_patchs import extract_labels
 from utils.model_training_testing import (
     model_1,
@@ -36,6 +36,7 @@ from utils.model_training_testing import (
 )
 from utils.models import whiten
 from utils.plotting import plot_accuracy_over_minutes
+from utils.read_model import load_model
 from utils.results import write_run_record
 
 # The recipe of the notebook: the paper's, for patches of 128 and a mean loss.
@@ -65,6 +66,7 @@ def speedrun(
     seed=0,
     patch_size=128,
     validation_size=0.02,
+    teacher=None,
 ):
     """Do all runs that are not recorded yet, and sum them up.
 
@@ -83,6 +85,8 @@ def speedrun(
         Pictures a training step.
     validation_size : float, 0 to 1
         Share of the training pictures that is held out, for the accuracy after each epoch.
+    teacher : path-like, optional
+        A trained model, whose answers take the place of labels.
 
     Returns
     -------
@@ -92,9 +96,10 @@ def speedrun(
     Raises
     ------
     FileNotFoundError
-        If nothing was converted.
+        If nothing was converted, or the teacher is missing.
     ValueError
-        If an argument is wrong, or a record or a checkpoint is of other settings.
+        If an argument is wrong, the teacher is no model, or a record or a checkpoint is of other
+        settings.
     """
     if model not in BIAS_RATES:
         raise ValueError(f"model is {model!r}, expected one of {', '.join(BIAS_RATES)}")
@@ -106,6 +111,10 @@ def speedrun(
     if model == "model_4":
         settings |= {"width": list(width), "depth": depth}
         variant = f"{model}_{'-'.join(map(str, width))}_depth_{depth}_epochs_{epochs}"
+    if teacher is not None:
+        load_model(teacher)  # refuses it now
+        settings |= {"teacher_sha256": sha256_of(teacher), "label_smoothing": 0.0}
+        variant += f"_taught_by_{Path(teacher).stem}"
     dataset = read_dataset(root)
     results = Path(root) / dataset["results"] / "speedrun"
     check_writable(results)  # now, not after the training
@@ -113,7 +122,8 @@ def speedrun(
     for one in range(seed, seed + runs):
         place = results / f"{variant}_seed_{one}.json"
         records.append(
-            recorded(place, settings, dataset) or train_once(root, place, one, settings, dataset)
+            recorded(place, settings, dataset)
+            or train_once(root, place, one, settings, dataset, teacher)
         )
         print(_describe(records[-1]), flush=True)
     figure = plot_accuracy_over_minutes(
@@ -131,8 +141,11 @@ def speedrun(
     )
 
 
-def train_once(root, place, seed, settings, dataset):
-    """Train and test a model, write the record to `place` (path-like), and return it (dict)."""
+def train_once(root, place, seed, settings, dataset, teacher=None):
+    """Train and test a model, write the record to `place` (path-like), and return it (dict).
+
+    `teacher` is the path of one, or None.
+    """
     directory = Path(root) / dataset["directory"]
     checkpoints = directory / "checkpoints" / "speedrun" / Path(place).stem
     keras.utils.set_random_seed(seed)  # first of all: the order of the pictures follows it, too
@@ -155,6 +168,7 @@ def train_once(root, place, seed, settings, dataset):
         weight_decay=settings["weight_decay"],
         label_smoothing=settings["label_smoothing"],
         bias_rate=settings["bias_rate"],
+        teacher=teacher and load_model(teacher),
         checkpoint_directory=checkpoints,
     )
     record = write_run_record(
@@ -246,6 +260,7 @@ def main():
     parser.add_argument("--depth", type=int, default=2, help="convolutions a block, 2 or 3")
     parser.add_argument("--seed", type=int, default=0, help="of the first run")
     parser.add_argument("--patch-size", type=int, default=128, help="pictures a training step")
+    parser.add_argument("--teacher", type=Path, help="a model file: learn its answers")
     parser.add_argument("--validation-size", type=float, default=0.02, help="share held out")
     try:
         summary = speedrun(ROOT, **vars(parser.parse_args()))

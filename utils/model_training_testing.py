@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from utils.augment import views_to_average
 from utils.checks import positive_integer, positive_number
+from utils.distillation import ask_teacher, one_hot
 from utils.files import check_writable
 from utils.models import model_1, model_2, model_3, model_4
 from utils.patch_checks import checked, number_of_classes, value_errors
@@ -95,6 +96,7 @@ def train_and_evaluate_models(
     label_smoothing=0.0,
     bias_rate=1.0,
     lookahead=False,
+    teacher=None,
     checkpoint_directory=None,
     verbose="auto",
 ):
@@ -127,6 +129,9 @@ def train_and_evaluate_models(
     lookahead : bool
         Every 40 steps and after each epoch, return to an average of the weights that moves ever
         more slowly.
+    teacher : keras.Model, optional
+        Of as many classes: what it answers to the augmented images takes the place of their
+        labels (distillation). The accuracy on training data is then how often both agree.
     checkpoint_directory : path-like, optional
         Keep ``<model name>.npz`` there after each epoch, and the model of the epoch with the
         highest validation accuracy in ``best``. The same call after an interruption goes on from
@@ -146,7 +151,8 @@ def train_and_evaluate_models(
     ------
     ValueError
         If there is no model, no data or no epoch, two models share a name, a label is outside the
-        classes, a pixel is NaN or infinite, or a checkpoint is damaged or of other settings.
+        classes, a pixel is NaN or infinite, the teacher has other classes or is to learn itself,
+        or a checkpoint is damaged or of other settings.
     OSError
         If the checkpoint directory can't be written; before anything is read.
     FloatingPointError
@@ -162,6 +168,8 @@ def train_and_evaluate_models(
     if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
         train_dataset = train_dataset.rebatch(batch_size)
     classes = [number_of_classes(model, images) for model in models_list]
+    if teacher is not None:
+        _check_teacher(teacher, models_list, classes, images)
     histories = {}
     for model, count in zip(models_list, classes, strict=True):
         optimizer = SGD(
@@ -172,13 +180,17 @@ def train_and_evaluate_models(
             bias_rate=bias_rate,
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        train = checked("train_dataset", train_dataset, count)
+        validation = checked("validation_dataset", validation_dataset, count)
+        if teacher is not None:
+            train, validation = ask_teacher(train, teacher), one_hot(validation, count)
         histories[model.name] = train_model(
             model,
-            checked("train_dataset", train_dataset, count),
-            checked("validation_dataset", validation_dataset, count),
+            train,
+            validation,
             epochs,
             optimizer,
-            _loss(label_smoothing),
+            _loss(label_smoothing, teacher),
             lookahead=lookahead,
             checkpoint=checkpoint_directory and Path(checkpoint_directory) / f"{model.name}.npz",
             verbose=verbose,
@@ -246,15 +258,32 @@ def _first_patch(name, dataset):
     return patch
 
 
-def _loss(label_smoothing):
+def _check_teacher(teacher, models_list, classes, images):
+    if any(model is teacher for model in models_list):
+        raise ValueError(f"{teacher.name} is teacher and to be trained; pass another teacher")
+    known = number_of_classes(teacher, images)
+    for model, count in zip(models_list, classes, strict=True):
+        if count != known:
+            raise ValueError(
+                f"the teacher {teacher.name} has {known} classes, {model.name} {count}; "
+                "pass a teacher that was trained on the same classes"
+            )
+
+
+def _loss(label_smoothing, teacher):
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing is {label_smoothing!r}, expected 0 or more, less than 1")
+    if teacher is None and not label_smoothing:
+        return "sparse_categorical_crossentropy"
 
     def crossentropy(y_true, y_pred):
-        y_true = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1])
+        if teacher is None:
+            y_true = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1])
         return keras.losses.categorical_crossentropy(
             y_true, y_pred, label_smoothing=label_smoothing
         )
 
     crossentropy.__name__ += f"_smoothed_by_{label_smoothing}"  # tells checkpoints apart
-    return crossentropy if label_smoothing else "sparse_categorical_crossentropy"
+    if teacher is not None:
+        crossentropy.__name__ += f"_taught_by_{teacher.name}"
+    return crossentropy
