@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from tools import recorded_runs
 from tools import speedrun as tool
 from tools.speedrun import notebook_histories, speedrun, summarise
 from utils.files import sha256_of
@@ -78,6 +79,21 @@ def test_model_1_takes_its_turn_with_a_rate_of_its_own(finished):
     assert "width" not in record["settings"]
     for path in results.glob("model_1_*"):
         path.unlink()
+
+
+def test_pictures_are_shifted_and_cut_as_asked_for(finished, monkeypatch):
+    root, _ = finished
+    seen = {}
+
+    def read(names, **how):
+        seen.update(how)
+        raise Interruption
+
+    monkeypatch.setattr(recorded_runs, "read_image_labels", read)
+    with pytest.raises(Interruption):
+        speedrun(root, **OPTIONS | {"epochs": 9}, max_shift=4, cutout=12)
+    assert (seen["max_shift"], seen["cutout"], seen["alternate"]) == (4, 12, True)
+    shutil.rmtree(root / "data" / "sample" / "checkpoints" / "speedrun")
 
 
 def test_a_teacher_takes_the_place_of_labels(finished, tmp_path):

@@ -47,7 +47,7 @@ def read_pictures(directory, place, settings, seed):
         Folder for the names files of the parts.
     settings : dict
         With patch_size, max_shift (pixels), validation_size (share of the training pictures) and
-        maybe alternate (False by default), as of `utils.load_patchs.read_image_labels`.
+        maybe alternate and cutout, as of `utils.load_patchs.read_image_labels`.
     seed : int
         Of order and augmentation.
 
@@ -67,7 +67,7 @@ def read_pictures(directory, place, settings, seed):
     how = {"patch_size": settings["patch_size"], "image_shape": (32, 32)}
     how["images_directory"] = directory / "images"
     augmented = {"shuffle": True, "seed": seed, "max_shift": settings["max_shift"]}
-    augmented["alternate"] = settings.get("alternate", False)
+    augmented |= {name: settings[name] for name in ("alternate", "cutout") if name in settings}
     return SimpleNamespace(
         train=read_image_labels(train_names, **how, **augmented, cache="memory"),
         plain_train=read_image_labels(train_names, **how),
