@@ -54,9 +54,9 @@ def transfer_table(records):
 
 
 def speedrun_table(summaries):
-    """Return the Markdown table (str) of summaries (list of dict) of `tools.speedrun`, if any."""
+    """Return the Markdown table (str) of summaries (list of dict) of `tools.speedrun`."""
     if not summaries:
-        return ""
+        return "*No run of it is recorded yet.*\n"
     rows = []
     for summary in sorted(summaries, key=lambda summary: summary["test_accuracy_averaged"]["mean"]):
         settings, name = summary["settings"], summary["settings"]["model"]
