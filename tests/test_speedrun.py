@@ -93,7 +93,10 @@ def test_pictures_are_shifted_and_cut_as_asked_for(finished, monkeypatch):
     with pytest.raises(Interruption):
         speedrun(root, **OPTIONS | {"epochs": 9}, max_shift=4, cutout=12)
     assert (seen["max_shift"], seen["cutout"], seen["alternate"]) == (4, 12, True)
-    shutil.rmtree(root / "data" / "sample" / "checkpoints" / "speedrun")
+    checkpoints = root / "data" / "sample" / "checkpoints" / "speedrun"
+    (run,) = checkpoints.iterdir()  # not mixed up with runs of the usual pictures
+    assert run.name == "model_4_4-4-4_depth_2_epochs_9_shift_4_cutout_12_seed_3"
+    shutil.rmtree(checkpoints)
 
 
 def test_a_teacher_takes_the_place_of_labels(finished, tmp_path):
@@ -130,6 +133,12 @@ def test_the_summary_is_of_both_runs(finished):
         one, two = (record[name] for record in records_of(root))
         assert summary[name]["mean"] == pytest.approx((one + two) / 2)
         assert summary[name]["standard_deviation"] == pytest.approx(abs(one - two) / 2**0.5)
+
+
+def test_a_further_call_sums_up_all_recorded_seeds(finished):
+    root, summary = finished
+    again = speedrun(root, **{**OPTIONS, "runs": 1, "seed": 4})
+    assert {**again, "finished": None} == {**summary, "finished": None}
 
 
 def test_the_figure_is_a_pdf(finished):

@@ -9,8 +9,9 @@ Enters: the converted pictures. Each run has a seed of its own; all hold out the
 of the training pictures, and read the test pictures once, at their end. The recipe was chosen
 with a tenth held out.
 Leaves: in ``results/speedrun/`` a record of each run, ``<variant>.json`` with mean, standard
-deviation and 95 % confidence interval over the runs, and ``<variant>.pdf``, accuracy over minutes
-beside what the notebook measured. Started again, it goes on where it was interrupted.
+deviation and 95 % confidence interval over all runs recorded there, and ``<variant>.pdf``, accuracy
+over minutes beside what the notebook measured. Started again, it goes on where it was interrupted;
+with another ``--seed`` it adds to what there is.
 """
 
 import argparse
@@ -71,7 +72,7 @@ def speedrun(
     cutout=None,
     teacher=None,
 ):
-    """Do all runs that are not recorded yet, and sum them up.
+    """Do the runs that are not recorded yet, and sum up all recorded ones, also of earlier calls.
 
     Parameters
     ----------
@@ -118,6 +119,8 @@ def speedrun(
     if model == "model_4":
         settings |= {"width": list(width), "depth": depth}
         variant = f"{model}_{'-'.join(map(str, width))}_depth_{depth}_epochs_{epochs}"
+    if (max_shift, cutout) != (2, None):
+        variant += f"_shift_{max_shift}_cutout_{cutout}"
     if teacher is not None:
         load_model(teacher)  # refuses it now
         settings |= {"teacher_sha256": sha256_of(teacher), "label_smoothing": 0.0}
@@ -125,14 +128,15 @@ def speedrun(
     dataset = read_dataset(root)
     results = Path(root) / dataset["results"] / "speedrun"
     check_writable(results)  # now, not after the training
-    records = []
     for one in range(seed, seed + runs):
         place = results / f"{variant}_seed_{one}.json"
-        records.append(
-            recorded(place, settings, dataset)
-            or train_once(root, place, one, settings, dataset, teacher)
+        record = recorded(place, settings, dataset) or train_once(
+            root, place, one, settings, dataset, teacher
         )
-        print(_describe(records[-1]), flush=True)
+        print(_describe(record), flush=True)
+    places = results.glob(f"{variant}_seed_*.json")
+    records = [recorded(place, settings, dataset) for place in places]
+    records.sort(key=lambda record: record["seed"])
     figure = plot_accuracy_over_minutes(
         notebook_histories(results.parent) | {variant: [record["history"] for record in records]}
     )
