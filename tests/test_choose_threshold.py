@@ -21,6 +21,7 @@ def data(converted, tmp_path, monkeypatch):
     A dict of names to images and labels.
     """
     monkeypatch.setattr(download_handle_data, "DATA_DIRECTORY", converted.images_directory.parent)
+    monkeypatch.setitem(tool.SPLIT, "validation_size", 0.1)  # it has a hundred
     rest, held_out = tmp_path / "rest.txt", tmp_path / "held_out.txt"
     split_names_file(converted.train_names, rest, held_out, validation_size=0.1, seed=0)
     files = {"validation": held_out, "test": converted.test_names}

@@ -157,6 +157,10 @@ def test_the_seed_decides_the_split(split):
     assert set(split(validation_size=50, seed=2)[1]) != set(one[1])
 
 
+def test_a_smaller_validation_part_is_among_a_larger_one(split):
+    assert set(split(validation_size=20)[1]) < set(split(validation_size=50)[1])
+
+
 def test_5000_pictures_and_seed_0_are_the_default(tmp_path, names_file):
     path = names_file("\n".join(f"a picture {i}.png {i % CLASSES}" for i in range(6000)))
     parts = [tmp_path / f"{number}.txt" for number in range(4)]
