@@ -18,6 +18,11 @@ WIDE = {"width": 1100, "height": 900}
 # Root may not use the sandbox; the camera is a drawn one, which may be used without asking.
 CHROMIUM = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
+EXAMPLES_ARE_THERE = """() => {
+    const pictures = [...document.querySelectorAll('#examples img')];
+    return pictures.length > 0 && pictures.every(picture => picture.naturalWidth > 0);
+}"""
+
 
 def find_chromium():
     """Return the path (str) of the system's Chromium, None if there is none."""
@@ -86,6 +91,7 @@ if __name__ == "__main__":
     if find_chromium() is None:
         sys.exit("no Chromium here: apt-get install chromium")
     with serve() as (url, _), open_page(url, viewport=WIDE) as page:
+        page.wait_for_function(EXAMPLES_ARE_THERE)
         page.screenshot(path=IMAGES / "1.png", full_page=True)
         for number, name in ((2, "deer"), (3, "automobile")):
             upload_recognised(page, name)
