@@ -60,6 +60,7 @@ def speedrun_table(summaries):
     rows = []
     for summary in sorted(summaries, key=lambda summary: summary["test_accuracy_averaged"]["mean"]):
         settings, name = summary["settings"], summary["settings"]["model"]
+        seeds = ", ".join(map(str, summary["seeds"]))
         if "width" in settings:
             name += f", {'-'.join(map(str, settings['width']))}"
         if "teacher_sha256" in settings:
@@ -72,7 +73,7 @@ def speedrun_table(summaries):
                 f"{summary['minutes_of_training']['mean']:.0f}",
                 f"**{_with_deviation(summary['test_accuracy'])}**",
                 _with_deviation(summary["test_accuracy_averaged"]),
-                f"{len(summary['seeds'])}, seeds {', '.join(map(str, summary['seeds']))}",
+                f"{len(summary['seeds'])}, seed {seeds}",
                 _hardware(summary),
             ]
         )

@@ -161,9 +161,9 @@ def test_the_table_of_seeds_tells_mean_and_deviation():
     taught["test_accuracy_averaged"] = of(0.92)
     first, third, second = update_readme.speedrun_table([several, single, taught]).splitlines()[2:]
     assert first == (
-        "| model_1 | 1,971,650 | 30 | 57 | **90.00 %** | 91.00 % | 1, seeds 5 | Some CPU, 2 cores |"
+        "| model_1 | 1,971,650 | 30 | 57 | **90.00 %** | 91.00 % | 1, seed 5 | Some CPU, 2 cores |"
     )
     assert third.startswith("| model_1, distilled | 1,971,650 | 30 | 57 | **90.00 %** | 92.00 % |")
     assert "| model_4, 64-256-256 | 1,971,650 | 10 |" in second
-    assert "| **93.00 ± 0.12 %** | 94.01 ± 0.10 % | 2, seeds 0, 1 |" in second
+    assert "| **93.00 ± 0.12 %** | 94.01 ± 0.10 % | 2, seed 0, 1 |" in second
     assert "No run" in update_readme.speedrun_table([])

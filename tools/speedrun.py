@@ -52,6 +52,7 @@ RECIPE = {
     "alternate": True,  # each picture is mirrored in every second epoch
     "whitening_patches": 40,  # of training pictures: about 5,000 at 128 a patch
 }
+MAX_SHIFT = 2  # pixels
 # Times the rate: Model 4's biases of batch normalisation stand for its scales too.
 BIAS_RATES = {"model_1": 1.0, "model_4": 64.0}
 MEASURED = ("test_accuracy", "test_accuracy_averaged", "minutes_of_training")
@@ -68,7 +69,7 @@ def speedrun(
     seed=0,
     patch_size=128,
     validation_size=0.02,
-    max_shift=2,
+    max_shift=MAX_SHIFT,
     cutout=None,
     teacher=None,
 ):
@@ -119,7 +120,7 @@ def speedrun(
     if model == "model_4":
         settings |= {"width": list(width), "depth": depth}
         variant = f"{model}_{'-'.join(map(str, width))}_depth_{depth}_epochs_{epochs}"
-    if (max_shift, cutout) != (2, None):
+    if (max_shift, cutout) != (MAX_SHIFT, None):  # the usual need no name
         variant += f"_shift_{max_shift}_cutout_{cutout}"
     if teacher is not None:
         load_model(teacher)  # refuses it now
@@ -271,7 +272,7 @@ def main():
     parser.add_argument("--depth", type=int, default=2, help="convolutions a block, 2 or 3")
     parser.add_argument("--seed", type=int, default=0, help="of the first run")
     parser.add_argument("--patch-size", type=int, default=128, help="pictures a training step")
-    parser.add_argument("--max-shift", type=int, default=2, help="pixels")
+    parser.add_argument("--max-shift", type=int, default=MAX_SHIFT, help="pixels")
     parser.add_argument("--cutout", type=int, help="side of a square that is painted over, pixels")
     parser.add_argument("--teacher", type=Path, help="a model file: learn its answers")
     parser.add_argument("--validation-size", type=float, default=0.02, help="share held out")
