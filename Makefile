@@ -7,7 +7,7 @@ export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: run full test fuzz lint audit coverage app threshold screenshots export space deploy-space
-.PHONY: benchmarks speedrun transfer readme clean help
+.PHONY: benchmarks speedrun gpu transfer readme clean help
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -20,6 +20,7 @@ full: .venv/ready  ## Run both notebooks in the full profile
 
 test: .venv/ready  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile tests_jax
 
 fuzz: .venv/ready  ## Try 100,000 inputs on the readers of batches and names files
 	FUZZ_INPUTS=100000 TQDM_DISABLE=1 $(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-show-statistics
@@ -36,6 +37,7 @@ audit: .venv/ready  ## Look for known vulnerabilities of the installed packages;
 coverage: .venv/ready  ## Run the tests and show which lines they don't reach; less than 95 % fails
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
+	KERAS_BACKEND=jax $(BIN)/coverage run -m pytest -n 2 --dist loadfile tests_jax
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
 
 app: .venv/ready  ## Serve the page on 127.0.0.1
@@ -61,6 +63,11 @@ benchmarks: .venv/ready  ## Compare speed with peers, as ratios; after a run, on
 
 speedrun: .venv/ready  ## Train Model 4 five times, for its accuracy over minutes; after a run
 	$(BIN)/python -m tools.speedrun
+
+gpu: .venv/ready  ## Train on a GPU by JAX what takes a CPU hours; after a run and pip install "jax[cuda13]"
+	$(BIN)/python -m tools.pack_pictures
+	KERAS_BACKEND=jax $(BIN)/python -m tools.gpu_runs
+	$(BIN)/python -m tools.ship_gpu_runs
 
 transfer: .venv/ready  ## Fine-tune Models 2 and 3, a grid of frozen and trained; after a run
 	$(BIN)/python -m tools.transfer

@@ -140,6 +140,21 @@ def layer_list(model):
     return layers
 
 
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_dropout_of_model_1_is_a_share_of_the_usual_rates(built, share):
+    usual, ours = (
+        [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+        for model in (built["model_1"], model_1(dropout=share))
+    )
+    assert ours == pytest.approx([rate * share for rate in usual])
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_dropout_that_is_no_share_is_refused(share):
+    with pytest.raises(ValueError, match=f"dropout is {share}, expected 0 to 1"):
+        model_1(dropout=share)
+
+
 def test_model_1_is_the_documented_stack(built):
     expected = []
     for filters, rate in ((32, 0.2), (64, 0.3), (128, 0.4)):

@@ -70,6 +70,23 @@ def test_a_model_is_saved_in_both_formats(model, tmp_path):
     assert model.compiled
 
 
+def test_half_precision_halves_the_files_and_comes_back_as_float32(model, tmp_path):
+    wide = keras.Sequential([keras.Input((100,)), keras.layers.Dense(500, name="a")], name="wide")
+    whole = [path.stat().st_size for path in save_model(wide, tmp_path / "whole")]
+    halved = [path.stat().st_size for path in save_model(wide, tmp_path, half_precision=True)]
+    assert all(
+        50_000 * 2 < one < two - 50_000 * 1.9 for one, two in zip(halved, whole, strict=True)
+    )
+    images = np.random.default_rng(0).random((5, 4, 4, 3), np.float32)
+    for path in save_model(model, tmp_path, half_precision=True):
+        loaded = keras.models.load_model(path, compile=False)
+        np.testing.assert_allclose(loaded(images), model(images), atol=2e-3)
+        for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+            assert ours.dtype == np.float32
+            np.testing.assert_array_equal(ours, theirs.astype(np.float16))
+    assert names_in(tmp_path) == ["small.h5", "small.keras", "whole", "wide.h5", "wide.keras"]
+
+
 def test_a_saved_model_replaces_the_old_one(model, tmp_path):
     save_model(model, tmp_path)
     model.set_weights([weight + 1 for weight in model.get_weights()])

@@ -8,7 +8,7 @@ import tensorflow as tf
 from utils import training
 from utils.fast_training import training_twin
 from utils.model_training_testing import train_and_evaluate_models
-from utils.training import SGD
+from utils.optimizer import SGD
 
 NAMES = ("kernel", "bias", "gamma", "beta", "beta_2", "my_beta")
 GRADIENTS = np.random.default_rng(0).normal(size=(4, len(NAMES), 3)).astype(np.float32)

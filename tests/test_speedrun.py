@@ -9,7 +9,8 @@ import pytest
 
 from tools import recorded_runs
 from tools import speedrun as tool
-from tools.speedrun import notebook_histories, speedrun, summarise
+from tools.recipe import summarise
+from tools.speedrun import notebook_histories, speedrun
 from utils.files import sha256_of
 from utils.models import model_1
 from utils.results import write_history

@@ -23,19 +23,6 @@ def read_dataset(root):
         ) from error
 
 
-def recorded(place, settings, dataset):
-    """Return the record (dict) at `place` (pathlib.Path), or None if there is none.
-
-    ValueError if it is of other settings (dict) or data (dict).
-    """
-    if not place.exists():
-        return None
-    record = json.loads(place.read_text(encoding="utf-8"))
-    if (record["settings"], record["data"]) != (settings, dataset):
-        raise ValueError(f"{place}: a record of other settings or data; delete it to run it again")
-    return record
-
-
 def read_pictures(directory, place, settings, seed):
     """Hold out a part of the training pictures, the same in all runs, and read what a run needs.
 

@@ -17,16 +17,22 @@ with another ``--seed`` it adds to what there is.
 import argparse
 import csv
 import shutil
-import statistics
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import keras
-import numpy as np
-import scipy.stats
 
-from tools.recorded_runs import measure, read_dataset, read_pictures, recorded
+from tools.recipe import (
+    MAX_SHIFT,
+    MEASURED,
+    OWN,
+    describe,
+    recipe_of,
+    recorded,
+    write_summary,
+)
+from tools.recorded_runs import measure, read_dataset, read_pictures
 from utils.checks import positive_integer
 from utils.download_handle_data import ROOT
 from utils.files import atomic_path, check_writable, sha256_of
@@ -41,21 +47,6 @@ from utils.models import whiten
 from utils.plotting import plot_accuracy_over_minutes
 from utils.read_model import load_model
 from utils.results import write_run_record
-
-# The recipe of the notebook: the paper's, for patches of 128 and a mean loss.
-RECIPE = {
-    "peak_rate_of_128": 0.2,  # learning rate at the top, for patches of 128; goes with their size
-    "warm_up": 0.25,  # share of the steps in which the rate rises from zero
-    "momentum": 0.9,  # Nesterov
-    "weight_decay": 5e-3,  # decoupled, share of a kernel a step, times the rate
-    "label_smoothing": 0.2,  # share of the target; ten epochs are too few to become sure
-    "alternate": True,  # each picture is mirrored in every second epoch
-    "whitening_patches": 40,  # of training pictures: about 5,000 at 128 a patch
-}
-MAX_SHIFT = 2  # pixels
-# Times the rate: Model 4's biases of batch normalisation stand for its scales too.
-BIAS_RATES = {"model_1": 1.0, "model_4": 64.0}
-MEASURED = ("test_accuracy", "test_accuracy_averaged", "minutes_of_training")
 
 
 def speedrun(
@@ -109,13 +100,12 @@ def speedrun(
         If an argument is wrong, the teacher is no model, or a record or a checkpoint is of other
         settings.
     """
-    if model not in BIAS_RATES:
-        raise ValueError(f"model is {model!r}, expected one of {', '.join(BIAS_RATES)}")
+    if model not in OWN:
+        raise ValueError(f"model is {model!r}, expected one of {', '.join(OWN)}")
     runs, epochs = positive_integer("runs", runs), positive_integer("epochs", epochs)
     patch_size = positive_integer("patch_size", patch_size)
-    settings = {"model": model, "epochs": epochs, "patch_size": patch_size, **RECIPE}
-    settings |= {"bias_rate": BIAS_RATES[model], "validation_size": validation_size}
-    settings |= {"max_shift": max_shift, "cutout": cutout}
+    settings = recipe_of(model, epochs, patch_size, max_shift, cutout)
+    settings |= {"validation_size": validation_size}
     variant = f"{model}_epochs_{epochs}"
     if model == "model_4":
         settings |= {"width": list(width), "depth": depth}
@@ -134,7 +124,7 @@ def speedrun(
         record = recorded(place, settings, dataset) or train_once(
             root, place, one, settings, dataset, teacher
         )
-        print(_describe(record), flush=True)
+        print(describe(record), flush=True)
     places = results.glob(f"{variant}_seed_*.json")
     records = [recorded(place, settings, dataset) for place in places]
     records.sort(key=lambda record: record["seed"])
@@ -143,14 +133,7 @@ def speedrun(
     )
     with atomic_path(results / f"{variant}.pdf") as temporary:
         figure.savefig(temporary, metadata={"CreationDate": None})
-    return write_run_record(
-        results / f"{variant}.json",
-        data=dataset,
-        settings=settings,
-        parameters=records[0]["parameters"],
-        seeds=[record["seed"] for record in records],
-        **{name: summarise([record[name] for record in records]) for name in MEASURED},
-    )
+    return write_summary(results / f"{variant}.json", records)
 
 
 def train_once(root, place, seed, settings, dataset, teacher=None):
@@ -196,25 +179,6 @@ def train_once(root, place, seed, settings, dataset, teacher=None):
     return record
 
 
-def summarise(values):
-    """Return mean, spread and the mean's 95 % confidence interval by Student's t (dict).
-
-    Of a single value (`values` is a list of float) the spread and the interval are None.
-    """
-    mean, count = statistics.mean(values), len(values)
-    deviation = interval = None
-    if count > 1:
-        deviation = statistics.stdev(values)
-        half = scipy.stats.t.ppf(0.975, count - 1) * deviation / np.sqrt(count)
-        interval = [float(mean - half), float(mean + half)]
-    return {
-        "runs": count,
-        "mean": mean,
-        "standard_deviation": deviation,
-        "confidence_interval_95": interval,
-    }
-
-
 def notebook_histories(results):
     """Return name to list of one history of each ``<model>_<profile>_history.csv`` with times."""
     histories = {}
@@ -232,18 +196,10 @@ def notebook_histories(results):
 
 def _build(settings, plain_train):
     if settings["model"] == "model_1":
-        return model_1()
+        return model_1(dropout=settings["dropout"])
     model = model_4(width=settings["width"], depth=settings["depth"])
     whiten(model, extract_labels(plain_train.take(settings["whitening_patches"]))[0])
     return model
-
-
-def _describe(record):
-    return (
-        f"seed {record['seed']}: {record['minutes_of_training']:.1f} minutes, test accuracy "
-        f"{record['test_accuracy']:.2%}, averaged over six views "
-        f"{record['test_accuracy_averaged']:.2%}"
-    )
 
 
 def _describe_summary(summary):
@@ -265,7 +221,7 @@ def _filters(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", choices=BIAS_RATES, default="model_4")
+    parser.add_argument("--model", choices=OWN, default="model_4")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--width", type=_filters, default=(64, 256, 256), help="64,256,256")

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import keras
 
-from tools.recorded_runs import measure, read_dataset, read_pictures, recorded
+from tools.recipe import recorded
+from tools.recorded_runs import measure, read_dataset, read_pictures
 from utils.download_handle_data import ROOT
 from utils.files import check_writable, sha256_of
 from utils.model_training_testing import (

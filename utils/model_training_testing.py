@@ -16,10 +16,11 @@ from utils.checks import positive_integer, positive_number
 from utils.distillation import ask_teacher, one_hot
 from utils.files import check_writable
 from utils.models import model_1, model_2, model_3, model_4
+from utils.optimizer import SGD, one_cycle_schedule
 from utils.patch_checks import checked, number_of_classes, value_errors
-from utils.training import SGD, train_model
+from utils.training import train_model
 
-__all__ = [  # the models can be imported from here too
+__all__ = [  # models and schedule can be imported from here too
     "custom_f1_score",
     "model_1",
     "model_2",
@@ -54,30 +55,6 @@ def custom_f1_score(y_true, y_pred):
     true_positives = keras.ops.sum(y_true * y_pred, axis=0)
     counted_twice = keras.ops.sum(y_true, axis=0) + keras.ops.sum(y_pred, axis=0)
     return keras.ops.mean(2 * true_positives / keras.ops.maximum(counted_twice, 1))
-
-
-def one_cycle_schedule(peak, steps, *, warm_up=0.25):
-    """Return a learning rate that rises linearly from zero, then falls to zero by a cosine.
-
-    Parameters
-    ----------
-    peak : float
-        The highest rate.
-    steps : int
-        Training steps in all, at least 2.
-    warm_up : float, 0 to 1
-        Share of the steps in which the rate rises.
-
-    Returns
-    -------
-    keras.optimizers.schedules.LearningRateSchedule
-    """
-    if positive_integer("steps", steps) < 2:
-        raise ValueError(f"steps is {steps}, expected at least 2: one to rise and one to fall")
-    rising = max(1, round(steps * warm_up))
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, steps - rising, warmup_target=peak, warmup_steps=rising
-    )
 
 
 @value_errors()

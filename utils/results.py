@@ -6,20 +6,25 @@ import io
 import json
 import os
 import platform
+import shutil
+import tempfile
+import zipfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+import h5py
+import keras
 import numpy as np
 from sklearn.metrics import classification_report
 
 from utils.download_handle_data import CLASS_NAMES
 from utils.files import atomic_path, write_text
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn")
+PACKAGES = (keras.backend.backend(), "keras", "numpy", "scikit-learn")  # TensorFlow or JAX
 
 
-def save_model(model, directory, *, suffixes=(".keras", ".h5")):
+def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=False):
     """Save a model as ``<directory>/<model name>.keras`` and ``.h5``.
 
     What is saved is the plain network without optimizer and metrics, so that it loads anywhere
@@ -31,6 +36,8 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5")):
     directory : path-like
     suffixes : sequence of str
         Which of the two formats.
+    half_precision : bool
+        Keep float16 weights in the files, of half the size; loaded, they are float32 again.
 
     Returns
     -------
@@ -44,6 +51,8 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5")):
     with ExitStack() as stack:
         for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
             plain.save(temporary)
+            if half_precision:
+                _halve(temporary)
     return paths
 
 
@@ -136,6 +145,39 @@ def processor_name():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _halve(path):
+    """Store the weights of the model file at `path` as float16; Keras brings them back."""
+    with tempfile.TemporaryDirectory() as folder:
+        if path.suffix == ".h5":
+            shutil.move(_halved(path, Path(folder) / "halved.h5"), path)
+            return
+        with zipfile.ZipFile(path) as file:
+            file.extractall(folder)
+        weights = Path(folder) / "model.weights.h5"
+        shutil.move(_halved(weights, Path(folder) / "halved.h5"), weights)
+        with zipfile.ZipFile(path, "w") as file:
+            for part in sorted(Path(folder).iterdir()):
+                file.write(part, part.name)
+
+
+def _halved(source, target):
+    """Copy an HDF5 file (both pathlib.Path), float32 arrays as float16, and return `target`."""
+
+    def copy(name, part):
+        if isinstance(part, h5py.Dataset):
+            values = part[()]
+            halved = values.astype(np.float16) if part.dtype == np.float32 else values
+            copied = file.create_dataset(name, data=halved)
+        else:
+            copied = file.require_group(name)
+        copied.attrs.update(part.attrs)
+
+    with h5py.File(source) as original, h5py.File(target, "w") as file:
+        file.attrs.update(original.attrs)
+        original.visititems(copy)
+    return target
 
 
 def _write_csv(path, header, rows):

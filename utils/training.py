@@ -19,31 +19,6 @@ from utils.files import atomic_path
 from utils.results import save_model
 
 
-@keras.saving.register_keras_serializable("cifar10")
-class SGD(keras.optimizers.SGD):
-    """Keras's SGD, in which the biases of batch normalisation learn at another rate.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        As of `keras.optimizers.SGD`.
-    bias_rate : float
-        Their learning rate as a multiple of the others'.
-    """
-
-    def __init__(self, *args, bias_rate=1.0, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.bias_rate = bias_rate
-
-    def update_step(self, gradient, variable, learning_rate):
-        name = variable.name.partition(":")[0].rpartition("/")[2]  # TensorFlow: "layer/beta:0"
-        factor = self.bias_rate if name == "beta" else 1
-        super().update_step(gradient, variable, learning_rate * factor)
-
-    def get_config(self):
-        return super().get_config() | {"bias_rate": self.bias_rate}
-
-
 def train_model(
     model,
     train_dataset,

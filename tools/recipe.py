@@ -1,0 +1,101 @@
+"""How the runs of `tools.speedrun` and `tools.gpu_runs` train, and what they sum up to.
+
+Nothing here needs TensorFlow.
+"""
+
+import json
+import statistics
+
+import numpy as np
+import scipy.stats
+
+from utils.files import write_text
+
+# The recipe of the notebook: the paper's, for patches of 128 and a mean loss.
+RECIPE = {
+    "peak_rate_of_128": 0.2,  # learning rate at the top, for patches of 128; goes with their size
+    "warm_up": 0.25,  # share of the steps in which the rate rises from zero
+    "momentum": 0.9,  # Nesterov
+    "weight_decay": 5e-3,  # decoupled, share of a kernel a step, times the rate
+    "label_smoothing": 0.2,  # share of the target; ten epochs are too few to become sure
+    "alternate": True,  # each picture is mirrored in every second epoch
+    "whitening_patches": 40,  # of training pictures: about 5,000 at 128 a patch
+}
+MAX_SHIFT = 2  # pixels
+VALIDATION_SIZE = 0.02  # share of the training pictures that is held out, as in the notebook
+OWN = {  # the rate of Model 4's biases is larger, as they stand for its scales too
+    "model_1": {"bias_rate": 1.0, "dropout": 0.0},
+    "model_4": {"bias_rate": 64.0},
+}
+PACKED = "data/pictures.npz"  # what `tools.pack_pictures` writes and `tools.gpu_runs` reads
+PARTS = ("train", "validation", "test")  # of the pictures there
+MEASURED = ("test_accuracy", "test_accuracy_averaged", "minutes_of_training")
+
+
+def recipe_of(model, epochs, patch_size=128, max_shift=MAX_SHIFT, cutout=None):
+    """Return what a record says (dict) of how `model`, "model_1" or "model_4", is trained."""
+    return {
+        "model": model,
+        "epochs": epochs,
+        "patch_size": patch_size,
+        **RECIPE,
+        **OWN[model],
+        "max_shift": max_shift,
+        "cutout": cutout,
+    }
+
+
+def write_summary(place, records):
+    """Write what the `records` (list of dict) of several seeds sum up to, and return it (dict).
+
+    Versions and hardware are those of the first.
+    """
+    same = ("model", "data", "settings", "parameters", "versions", "hardware", "accelerator")
+    summary = {
+        **{name: records[0][name] for name in same if name in records[0]},
+        "seeds": [record["seed"] for record in records],
+        **{name: summarise([record[name] for record in records]) for name in MEASURED},
+    }
+    write_text(place, json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def summarise(values):
+    """Return mean, spread and the mean's 95 % confidence interval by Student's t (dict).
+
+    Of a single value (`values` is a list of float) the spread and the interval are None.
+    """
+    mean, count = statistics.mean(values), len(values)
+    deviation = interval = None
+    if count > 1:
+        deviation = statistics.stdev(values)
+        half = scipy.stats.t.ppf(0.975, count - 1) * deviation / np.sqrt(count)
+        interval = [float(mean - half), float(mean + half)]
+    return {
+        "runs": count,
+        "mean": mean,
+        "standard_deviation": deviation,
+        "confidence_interval_95": interval,
+    }
+
+
+def recorded(place, settings, dataset):
+    """Return the record (dict) at `place` (pathlib.Path), or None if there is none.
+
+    ValueError if it is of other settings (dict) or data (dict).
+    """
+    if not place.exists():
+        return None
+    record = json.loads(place.read_text(encoding="utf-8"))
+    if (record["settings"], record["data"]) != (settings, dataset):
+        raise ValueError(f"{place}: a record of other settings or data; delete it to run it again")
+    return record
+
+
+def describe(record):
+    """Return what a run reached, as a line (str)."""
+    return (
+        f"seed {record['seed']}: {record['minutes_of_training']:.1f} minutes, test accuracy "
+        f"{record['test_accuracy']:.2%}, averaged over six views "
+        f"{record['test_accuracy_averaged']:.2%}"
+    )
