@@ -11,6 +11,10 @@ ROOT = Path(__file__).resolve().parent
 # What this repository sets out from: Model 1 as its first author published it, one run.
 BASELINE = ["Model 1, published baseline", "85.67 %", "0.8557", "", "", "", ""]
 
+# Models that the page does not offer, in models/.
+APART = ("wide/model_4.keras", "wide/model_4.h5")
+APART += ("transfer/model_2_96/model_2.keras", "transfer/model_3_32/model_3.keras")
+
 
 def results_table(records):
     """Return the Markdown table (str) of run records (list of dict), best first."""
@@ -21,7 +25,7 @@ def results_table(records):
             f"{record['test_macro_f1']:.4f}",
             f"{record['test_accuracy_averaged']:.2%}".replace("%", " %"),
             f"{record['settings']['final_epochs']} epochs, "
-            f"{record['minutes_of_final_training']:.0f} minutes",
+            f"{record['minutes_of_final_training']:.3g} minutes",
             f"{record['runs']}, seed {record['seed']}",
             _hardware(record),
         ]
@@ -40,7 +44,7 @@ def transfer_table(records):
             record["side"],
             record["trained"],
             f"{record['parameters']:,}",
-            f"{record['minutes_of_training']:.0f}",
+            f"{record['minutes_of_training']:.3g}",
             f"**{record['test_accuracy']:.2%}**".replace("%", " %"),
             f"{record['test_macro_f1']:.4f}",
             f"{record['test_accuracy_averaged']:.2%}".replace("%", " %"),
@@ -54,7 +58,7 @@ def transfer_table(records):
 
 
 def speedrun_table(summaries):
-    """Return the Markdown table (str) of summaries (list of dict) of `tools.speedrun`."""
+    """Return the Markdown table (str) of summaries (list of dict) of several seeds each."""
     if not summaries:
         return "*No run of it is recorded yet.*\n"
     rows = []
@@ -63,14 +67,14 @@ def speedrun_table(summaries):
         seeds = ", ".join(map(str, summary["seeds"]))
         if "width" in settings:
             name += f", {'-'.join(map(str, settings['width']))}"
-        if "teacher_sha256" in settings:
+        if {"teacher", "teacher_sha256"} & set(settings):
             name += ", distilled"
         rows.append(
             [
                 name,
                 f"{summary['parameters']:,}",
                 settings["epochs"],
-                f"{summary['minutes_of_training']['mean']:.0f}",
+                f"{summary['minutes_of_training']['mean']:.3g}",
                 f"**{_with_deviation(summary['test_accuracy'])}**",
                 _with_deviation(summary["test_accuracy_averaged"]),
                 f"{len(summary['seeds'])}, seed {seeds}",
@@ -93,10 +97,10 @@ def thresholds_table(records):
     return markdown_table([*header, "their parts", "small gray faces"], rows)
 
 
-def models_table(models, records):
+def models_table(models, records, folder=ROOT / "models"):
     """Return the Markdown table (str) of model files (list of path), with the run record of each.
 
-    `records` (list of dict) are those of all runs.
+    `records` (list of dict) are those of all runs; the files are named as in `folder` (path).
     """
     rows = []
     for path in models:
@@ -106,7 +110,7 @@ def models_table(models, records):
             scores = [f"{record['test_accuracy']:.2%}".replace("%", " %")]
             scores += [f"{record['test_macro_f1']:.4f}"]
         size = f"{path.stat().st_size / 1e6:.1f} MB"
-        rows.append([f"`{path.name}`", size, *scores, f"`{sha256_of(path)}`"])
+        rows.append([f"`{path.relative_to(folder)}`", size, *scores, f"`{sha256_of(path)}`"])
     return markdown_table(["file", "size", "test accuracy", "macro-F1", "SHA-256"], rows)
 
 
@@ -131,6 +135,8 @@ def _with_deviation(found):
 
 
 def _hardware(record):
+    if "accelerator" in record:
+        return record["accelerator"]
     return f"{record['hardware']['processor']}, {record['hardware']['cores']} cores"
 
 
@@ -142,12 +148,15 @@ def main():
     thresholds = read_records(f"models/*{suffix}")
     thresholds = {name.removesuffix(suffix): record for name, record in thresholds.items()}
     models = [path.with_suffix(suffix) for path in best_first() for suffix in (".keras", ".h5")]
+    models += [ROOT / "models" / name for name in APART]
+    gpu_runs = [run for run in read_records("results/gpu/*.json").values() if "seeds" in run]
     for readme, marker, table in (
         ("README.md", "results", results_table(runs)),
         ("README.md", "transfer", transfer_table(transfers)),
         ("README.md", "speedrun", speedrun_table([run for run in speedruns if "seeds" in run])),
+        ("README.md", "gpu", speedrun_table(gpu_runs)),
         ("README.md", "thresholds", thresholds_table(thresholds)),
-        ("models/README.md", "models", models_table(models, runs)),
+        ("models/README.md", "models", models_table(models, runs + transfers)),
     ):
         text = (ROOT / readme).read_text(encoding="utf-8")
         write_text(ROOT / readme, put_between(text, marker, table))

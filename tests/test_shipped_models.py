@@ -8,9 +8,10 @@ import pytest
 
 import update_readme
 from utils.files import sha256_of
-from utils.shipped_models import best_first
+from utils.shipped_models import MODELS, best_first
 
 SHIPPED = best_first()
+WIDE = MODELS / "wide" / "model_4.keras"
 
 
 @pytest.fixture
@@ -98,7 +99,9 @@ def test_a_damaged_record_is_named_with_the_remedy(write, content, words):
 # ---- what is shipped
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*SHIPPED, WIDE], ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_both_files_of_a_shipped_model_predict_the_same(path):
     first, second = (
         keras.models.load_model(path.with_suffix(suffix), compile=False)
@@ -124,7 +127,7 @@ def test_the_readme_of_the_models_is_of_these_files(tmp_path, monkeypatch):
 def test_the_table_of_models_tells_the_scores_of_their_records(write):
     models, _ = write({"a": b"a" * 1_240_000, "b": b""}, [])
     found = {**record("a", 0.89204), "test_macro_f1": 0.89196}
-    table = update_readme.models_table([models / "a.keras", models / "b.keras"], [found])
+    table = update_readme.models_table([models / "a.keras", models / "b.keras"], [found], models)
     first, second = (line.split(" | ") for line in table.splitlines()[2:])
     assert first[:4] == ["| `a.keras`", "1.2 MB", "89.20 %", "0.8920"]
     assert second[:4] == ["| `b.keras`", "0.0 MB", "unknown", "unknown"]
@@ -141,8 +144,8 @@ def test_the_grid_of_fine_tuned_models_has_its_best_at_the_end():
     first, second = update_readme.transfer_table(records).splitlines()[2:]
     assert "| 32 | head |" in first
     assert second == (
-        "| model_2 | 96 | all layers | 2,918,986 | 32 | **93.81 %** | 0.9381 | 94.72 % | 1, seed 7 "
-        "| Some CPU, 2 cores |"
+        "| model_2 | 96 | all layers | 2,918,986 | 31.6 | **93.81 %** | 0.9381 | 94.72 % "
+        "| 1, seed 7 | Some CPU, 2 cores |"
     )
 
 
@@ -161,9 +164,20 @@ def test_the_table_of_seeds_tells_mean_and_deviation():
     taught["test_accuracy_averaged"] = of(0.92)
     first, third, second = update_readme.speedrun_table([several, single, taught]).splitlines()[2:]
     assert first == (
-        "| model_1 | 1,971,650 | 30 | 57 | **90.00 %** | 91.00 % | 1, seed 5 | Some CPU, 2 cores |"
+        "| model_1 | 1,971,650 | 30 | 56.6 | **90.00 %** | 91.00 % | 1, seed 5 "
+        "| Some CPU, 2 cores |"
     )
-    assert third.startswith("| model_1, distilled | 1,971,650 | 30 | 57 | **90.00 %** | 92.00 % |")
+    assert third.startswith(
+        "| model_1, distilled | 1,971,650 | 30 | 56.6 | **90.00 %** | 92.00 % |"
+    )
     assert "| model_4, 64-256-256 | 1,971,650 | 10 |" in second
     assert "| **93.00 ± 0.12 %** | 94.01 ± 0.10 % | 2, seed 0, 1 |" in second
     assert "No run" in update_readme.speedrun_table([])
+
+
+def test_what_a_gpu_trained_names_it():
+    own = {"model": "model_9", "profile": "gpu", "settings": {"final_epochs": 75}, "runs": 1}
+    own |= {"seed": 0, "test_accuracy": 0.9, "test_macro_f1": 0.9, "test_accuracy_averaged": 0.9}
+    own |= {"minutes_of_final_training": 0.7728, "hardware": {"processor": "A CPU", "cores": 2}}
+    *_, row = update_readme.results_table([own | {"accelerator": "A GPU"}]).splitlines()
+    assert row.endswith("| 75 epochs, 0.773 minutes | 1, seed 0 | A GPU |")

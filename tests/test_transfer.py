@@ -126,7 +126,7 @@ def test_both_runs_of_a_cell_are_recorded(finished):
 def test_the_fine_tuned_model_is_saved(finished, converted):
     root, (_, tuned) = finished
     path = root / "results" / "sample" / "models" / "transfer" / "model_2_40" / "model_2.keras"
-    assert sha256_of(path) == tuned["model_sha256"]
+    assert tuned["model_sha256"] == {path.name: sha256_of(path)}
     how = {"images_directory": converted.images_directory}
     test = read_image_labels(converted.test_names, 20, (32, 32), **how)
     accuracy, *_ = predict(keras.models.load_model(path), test)

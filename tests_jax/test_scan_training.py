@@ -122,6 +122,14 @@ def test_fewer_pictures_than_a_patch_holds_are_refused():
         next(train_in_scans(build, [0], (IMAGES, LABELS), HELD_OUT, settings))
 
 
+def test_a_loss_that_is_no_number_ends_the_run():
+    runs = train_in_scans(
+        build, [0], (IMAGES, LABELS), HELD_OUT, SETTINGS | {"peak_rate_of_128": 1e38}
+    )
+    with pytest.raises(FloatingPointError, match="model_4: the loss became nan in epoch 3; lower"):
+        next(runs)
+
+
 # ---- augmentation
 
 

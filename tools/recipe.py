@@ -95,7 +95,7 @@ def recorded(place, settings, dataset):
 def describe(record):
     """Return what a run reached, as a line (str)."""
     return (
-        f"seed {record['seed']}: {record['minutes_of_training']:.1f} minutes, test accuracy "
+        f"seed {record['seed']}: {record['minutes_of_training']:.3g} minutes, test accuracy "
         f"{record['test_accuracy']:.2%}, averaged over six views "
         f"{record['test_accuracy_averaged']:.2%}"
     )

@@ -39,8 +39,8 @@ BUILDERS = {
 CELLS = ("model_2_32", "model_2_96", "model_3_32")
 OWN_SETTINGS = {  # the rates are of the one-cycle schedule's top: of the head, of all layers
     "model_2": {"head_rate": 0.05, "rate": 0.02},
-    # VGG16's features are 12 in the root mean square. Of 0.003 and 0.01, 45 steps preferred the
-    # first; over three epochs it looks too high as well. An epoch takes half an hour.
+    # VGG16's features are 12 in the root mean square. An epoch takes half an hour on two cores: for
+    # three of them 0.003; the thirty of `tools.gpu_runs` like 0.01 better.
     "model_3": {"head_rate": 0.3, "rate": 0.003, "feature_scale": 1 / 30, "epochs": 3},
 }
 SETTINGS = {
@@ -143,7 +143,8 @@ def train_cell(root, cell, places, settings, dataset):
     models = Path(root) / (dataset["results"] if is_sample else "") / "models" / "transfer" / cell
     (saved,) = save_model(model, models, suffixes=[".keras"])
     seconds = 60 * frozen["minutes_of_training"] + sum(history.history["seconds"])
-    tuned = record(places[1], "all layers", history, seconds, model_sha256=sha256_of(saved))
+    hashes = {saved.name: sha256_of(saved)}
+    tuned = record(places[1], "all layers", history, seconds, model_sha256=hashes)
     shutil.rmtree(checkpoints)
     return [frozen, tuned]
 

@@ -6,6 +6,7 @@ Python has asked for the next one; so `jax.lax.scan` does all steps of an epoch,
 the teacher's answers included. Convolutions compute in bfloat16, weights and losses in float32.
 """
 
+import math
 import time
 from functools import partial
 
@@ -53,6 +54,8 @@ def train_in_scans(
     ------
     ValueError
         If there are fewer training pictures than a patch holds.
+    FloatingPointError
+        If the loss becomes NaN or infinite.
     """
     size, epochs = settings["patch_size"], settings["epochs"]
     steps = len(train[1]) // size  # another few pictures are left out in each epoch
@@ -85,7 +88,12 @@ def train_in_scans(
             measured.append(time.perf_counter() - start)
             for values, value in zip(history.values(), measured, strict=True):
                 values.append(value)
-        for variables, values in zip(_variables(twin), state, strict=False):
+            if not math.isfinite(measured[0]):
+                raise FloatingPointError(
+                    f"{model.name}: the loss became {measured[0]} in epoch {number + 1}; "
+                    "lower peak_rate_of_128"
+                )
+        for variables, values in zip(_variables(twin), state[:2], strict=True):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
         model.set_weights(twin.get_weights())
@@ -110,7 +118,7 @@ def epoch_of(model, optimizer, settings, teacher=None):
         loss = keras.losses.categorical_crossentropy(targets, outputs, label_smoothing=smoothing)
         return jnp.mean(loss), (others, outputs)
 
-    def step(state, patch, pictures, number, knowledge):
+    def step(state, patch, pictures, number):
         trained, others, optimized = state
         index, rate, key = patch
         images = augment(pictures[0][index], (index + number) % 2 == 1, settings, key) / 255
@@ -126,11 +134,11 @@ def epoch_of(model, optimizer, settings, teacher=None):
         return (trained, others, optimized), (loss, right)
 
     @partial(jax.jit, donate_argnums=0)
-    def run_epoch(state, train, validation, rates, number, key, knowledge=knowledge):
+    def run_epoch(state, train, validation, rates, number, key):
         order_key, key = jax.random.split(jax.random.fold_in(key, number))
         order = jax.random.permutation(order_key, len(train[1]))[: len(rates) * size]
         patches = order.reshape(-1, size), rates, jax.random.split(key, len(rates))
-        one_step = partial(step, pictures=train, number=number, knowledge=knowledge)
+        one_step = partial(step, pictures=train, number=number)
         state, (losses, right) = jax.lax.scan(one_step, state, patches)
         answers = _in_patches(partial(_answers, model, state[:2]), validation[0])
         measured = losses.mean(), right.mean(), jnp.mean(answers.argmax(1) == validation[1])
