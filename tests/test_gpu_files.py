@@ -115,3 +115,10 @@ def test_what_is_not_there_to_be_shipped_is_named(root):
         ship(root, "model_4")
     with pytest.raises(FileNotFoundError, match=r"model_3_seed_0.json: no such run yet;"):
         ship(root, "model_3")
+
+
+def test_a_record_without_its_model_is_named_with_the_remedy(root, trained):
+    folder = root / "results" / "sample"
+    (folder / "models" / "gpu" / "model_1_long" / "model_1.keras").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no model there; delete .*_seed_0.json, then"):
+        ship(root, "model_1_long")

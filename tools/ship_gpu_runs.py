@@ -62,8 +62,16 @@ def ship(root, name):
     root, dataset = Path(root), read_dataset(root)
     above = root if dataset["name"] == "CIFAR-10" else root / dataset["results"]
     results = root / dataset["results"]
-    trained = _read(results / "gpu" / f"{name}_seed_0.json")
-    model = load_model(above / "models" / "gpu" / name / f"{trained['model']}.keras")
+    place = results / "gpu" / f"{name}_seed_0.json"
+    if not place.exists():
+        raise FileNotFoundError(f"{place}: no such run yet; 'make gpu' does it")
+    trained = json.loads(place.read_text(encoding="utf-8"))
+    path = above / "models" / "gpu" / name / f"{trained['model']}.keras"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: no model there; delete {place}, then 'make gpu' trains it"
+        )
+    model = load_model(path)
     directory = root / dataset["directory"]
     settings, minutes = trained["settings"], trained["minutes_of_training"]
     how = {"patch_size": FIRST, "max_shift": None, "validation_size": settings["validation_size"]}
@@ -97,12 +105,6 @@ def ship(root, name):
         right_of_the_first=int((predictions == labels)[:FIRST].sum()),
         model_sha256={path.name: sha256_of(path) for path in saved},
     )
-
-
-def _read(path):
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such run yet; 'make gpu' does it")
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def main():
