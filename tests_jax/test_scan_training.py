@@ -54,9 +54,11 @@ def mirrored(number):
 
 @pytest.fixture(scope="module")
 def trained():
-    """Two runs of three epochs; each a seed, a model, its history and seconds of compilation."""
-    runs = train_in_scans(build, [0, 1], (IMAGES, LABELS), HELD_OUT, SETTINGS, policy="float32")
-    return list(runs)
+    """Three runs of three epochs; each a seed, a model, its history and seconds of compilation."""
+    seeds = [0, 1, 0]
+    return list(
+        train_in_scans(build, seeds, (IMAGES, LABELS), HELD_OUT, SETTINGS, policy="float32")
+    )
 
 
 def train_by_keras(seed):
@@ -72,7 +74,7 @@ def train_by_keras(seed):
 
 
 def test_each_run_ends_where_keras_ends(trained):
-    for seed, model, history, _ in trained:
+    for seed, model, history, _ in trained[:2]:
         expected, losses = train_by_keras(seed)
         np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
         for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
@@ -80,40 +82,37 @@ def test_each_run_ends_where_keras_ends(trained):
 
 
 def test_the_history_tells_of_each_epoch_and_the_first_run_compiles(trained):
-    for seed, model, history, compilation in trained:
+    compilations = [compilation for *_, compilation in trained]
+    assert compilations[0] > 0 == sum(compilations[1:])
+    for _, model, history, _ in trained:
         assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
             ("loss", "accuracy", "val_accuracy", "seconds"), EPOCHS
         )
         answers = model.predict(scaled(HELD_OUT[0]), verbose=0).argmax(1)
         assert history["val_accuracy"][-1] == pytest.approx(np.mean(answers == HELD_OUT[1]))
-        assert (compilation > 0) == (seed == 0)
         assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
 def test_seeds_repeat_and_differ(trained):
-    (_, first, history, _), (_, other, *_) = trained
-    runs = train_in_scans(build, [0], (IMAGES, LABELS), HELD_OUT, SETTINGS, policy="float32")
-    ((_, again, same, _),) = runs
+    (_, first, history, _), (_, other, *_), (_, again, same, _) = trained
     assert history["loss"] == same["loss"]
     for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
     assert not np.array_equal(first.get_weights()[-2], other.get_weights()[-2])
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_a_teacher_answers_to_what_the_pupil_sees(trained, policy):
+def test_a_teacher_answers_to_what_the_pupil_sees(trained):
     teacher = trained[0][1]
     settings = SETTINGS | {"peak_rate_of_128": 1e-9, "label_smoothing": 0.0}
     ((_, pupil, history, _),) = train_in_scans(
-        build, [5], (IMAGES, LABELS), HELD_OUT, settings, teacher=teacher, policy=policy
+        build, [5], (IMAGES, LABELS), HELD_OUT, settings, teacher=teacher, policy="float32"
     )
     for number, loss in enumerate(history["loss"]):  # with such a rate the pupil stays as it was
         images = mirrored(number)
         expected = keras.losses.categorical_crossentropy(
             teacher(images, training=False), pupil(images, training=True)
         )
-        tolerance = 1e-5 if policy == "float32" else 0.02
-        assert loss == pytest.approx(float(ops.mean(expected)), rel=tolerance)
+        assert loss == pytest.approx(float(ops.mean(expected)), rel=1e-5)
 
 
 def test_fewer_pictures_than_a_patch_holds_are_refused():
