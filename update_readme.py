@@ -20,7 +20,7 @@ def results_table(records):
     """Return the Markdown table (str) of run records (list of dict), best first."""
     rows = [
         [
-            f"{record['model']}, {record['profile']} profile",
+            f"{_name(record['model'], record['settings'])}, {record['profile']} profile",
             f"**{record['test_accuracy']:.2%}**".replace("%", " %"),
             f"{record['test_macro_f1']:.4f}",
             f"{record['test_accuracy_averaged']:.2%}".replace("%", " %"),
@@ -63,10 +63,9 @@ def speedrun_table(summaries):
         return "*No run of it is recorded yet.*\n"
     rows = []
     for summary in sorted(summaries, key=lambda summary: summary["test_accuracy_averaged"]["mean"]):
-        settings, name = summary["settings"], summary["settings"]["model"]
+        settings = summary["settings"]
+        name = _name(settings["model"], settings)
         seeds = ", ".join(map(str, summary["seeds"]))
-        if "width" in settings:
-            name += f", {'-'.join(map(str, settings['width']))}"
         if {"teacher", "teacher_sha256"} & set(settings):
             name += ", distilled"
         rows.append(
@@ -132,6 +131,12 @@ def _with_deviation(found):
     if found["standard_deviation"] is not None:
         text += f" ± {100 * found['standard_deviation']:.2f}"
     return f"{text} %"
+
+
+def _name(model, settings):
+    """Return the name of a model, and of Model 4 the width."""
+    width = settings.get("width") or settings.get("model_4_width")
+    return f"{model}, {'-'.join(map(str, width))}" if model == "model_4" and width else model
 
 
 def _hardware(record):
