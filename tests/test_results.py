@@ -87,6 +87,15 @@ def test_half_precision_halves_the_files_and_comes_back_as_float32(model, tmp_pa
     assert names_in(tmp_path) == ["small.h5", "small.keras", "whole", "wide.h5", "wide.keras"]
 
 
+def test_weights_too_large_for_half_precision_are_refused(model, tmp_path):
+    save_model(model, tmp_path)
+    before = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+    model.layers[1].moving_mean.assign([0.3, -70_000])
+    with pytest.raises(ValueError, match=r"has weights beyond 65504\.0; save it whole"):
+        save_model(model, tmp_path, half_precision=True)
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == before
+
+
 def test_a_saved_model_replaces_the_old_one(model, tmp_path):
     save_model(model, tmp_path)
     model.set_weights([weight + 1 for weight in model.get_weights()])

@@ -80,12 +80,16 @@ def test_a_pupil_without_its_teacher_is_refused(finished):
         gpu_runs(root, ["model_1_long"], **SMALL)
 
 
-def test_an_unknown_run_and_missing_pictures_are_named(tmp_path, monkeypatch):
+def test_an_unknown_run_and_missing_pictures_are_named(tmp_path):
     with pytest.raises(ValueError, match="'model_9' is no run, expected one of model_4, "):
         gpu_runs(tmp_path, ["model_4", "model_9"])
-    monkeypatch.setattr(tool, "ROOT", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["gpu_runs"])
-    with pytest.raises(SystemExit, match=r"no pictures there; run 'python -m tools.pack_pictures'"):
+    with pytest.raises(FileNotFoundError, match="no pictures there; run 'python -m"):
+        gpu_runs(tmp_path, ["model_4"])
+
+
+def test_the_command_line_wants_a_gpu(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gpu_runs", "model_4"])
+    with pytest.raises(SystemExit, match="JAX finds no GPU here"):
         tool.main()
 
 

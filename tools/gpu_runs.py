@@ -181,8 +181,11 @@ def _build(settings, train_images):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=RUNS, help=", ".join(RUNS))
+    names = parser.parse_args().names
+    if jax.default_backend() == "cpu":
+        sys.exit('JAX finds no GPU here; where there is one, pip install "jax[cuda13]"')
     try:
-        gpu_runs(ROOT, parser.parse_args().names)
+        gpu_runs(ROOT, names)
     except (OSError, ValueError) as problem:
         sys.exit(str(problem))
 

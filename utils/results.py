@@ -43,6 +43,11 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
     -------
     list of pathlib.Path
         The files.
+
+    Raises
+    ------
+    ValueError
+        If a weight is too large for half precision.
     """
     plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
     plain.set_weights(model.get_weights())
@@ -164,12 +169,16 @@ def _halve(path):
 
 def _halved(source, target):
     """Copy an HDF5 file (both pathlib.Path), float32 arrays as float16, and return `target`."""
+    largest = np.finfo(np.float16).max
 
     def copy(name, part):
         if isinstance(part, h5py.Dataset):
             values = part[()]
-            halved = values.astype(np.float16) if part.dtype == np.float32 else values
-            copied = file.create_dataset(name, data=halved)
+            if part.dtype == np.float32:
+                if np.abs(values).max(initial=0) > largest:
+                    raise ValueError(f"{name} has weights beyond {largest}; save it whole")
+                values = values.astype(np.float16)
+            copied = file.create_dataset(name, data=values)
         else:
             copied = file.require_group(name)
         copied.attrs.update(part.attrs)
