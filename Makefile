@@ -20,7 +20,7 @@ full: .venv/ready  ## Run both notebooks in the full profile
 
 test: .venv/ready  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile tests_jax
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests_jax
 
 fuzz: .venv/ready  ## Try 100,000 inputs on the readers of batches and names files
 	FUZZ_INPUTS=100000 TQDM_DISABLE=1 $(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-show-statistics
@@ -37,7 +37,7 @@ audit: .venv/ready  ## Look for known vulnerabilities of the installed packages;
 coverage: .venv/ready  ## Run the tests and show which lines they don't reach; less than 95 % fails
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
-	KERAS_BACKEND=jax $(BIN)/coverage run -m pytest -n 2 --dist loadfile tests_jax
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile tests_jax
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
 
 app: .venv/ready  ## Serve the page on 127.0.0.1
