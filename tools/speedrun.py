@@ -27,6 +27,7 @@ from tools.recipe import (
     MAX_SHIFT,
     MEASURED,
     OWN,
+    VALIDATION_SIZE,
     describe,
     recipe_of,
     recorded,
@@ -59,7 +60,7 @@ def speedrun(
     depth=2,
     seed=0,
     patch_size=128,
-    validation_size=0.02,
+    validation_size=VALIDATION_SIZE,
     max_shift=MAX_SHIFT,
     cutout=None,
     teacher=None,
@@ -231,7 +232,9 @@ def main():
     parser.add_argument("--max-shift", type=int, default=MAX_SHIFT, help="pixels")
     parser.add_argument("--cutout", type=int, help="side of a square that is painted over, pixels")
     parser.add_argument("--teacher", type=Path, help="a model file: learn its answers")
-    parser.add_argument("--validation-size", type=float, default=0.02, help="share held out")
+    parser.add_argument(
+        "--validation-size", type=float, default=VALIDATION_SIZE, help="share held out"
+    )
     try:
         summary = speedrun(ROOT, **vars(parser.parse_args()))
     except (OSError, ValueError) as problem:
