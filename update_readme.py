@@ -66,6 +66,8 @@ def speedrun_table(summaries):
         settings = summary["settings"]
         name = _name(settings["model"], settings)
         seeds = ", ".join(map(str, summary["seeds"]))
+        if "kernel_rate" in settings:
+            name += ", Muon"
         if {"teacher", "teacher_sha256"} & set(settings):
             name += ", distilled"
         rows.append(

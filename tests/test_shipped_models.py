@@ -155,7 +155,7 @@ def test_the_table_of_seeds_tells_mean_and_deviation():
 
     hardware = {"processor": "Some CPU", "cores": 2}
     own = {"parameters": 1971650, "minutes_of_training": of(56.6), "hardware": hardware}
-    settings = {"model": "model_4", "width": [64, 256, 256], "epochs": 10}
+    settings = {"model": "model_4", "width": [64, 256, 256], "epochs": 10, "kernel_rate": 0.3}
     several = own | {"seeds": [0, 1], "settings": settings}
     several |= {"test_accuracy": of(0.93, 0.0012), "test_accuracy_averaged": of(0.9401, 0.001)}
     single = own | {"seeds": [5], "settings": {"model": "model_1", "epochs": 30}}
@@ -170,7 +170,7 @@ def test_the_table_of_seeds_tells_mean_and_deviation():
     assert third.startswith(
         "| model_1, distilled | 1,971,650 | 30 | 56.6 | **90.00 %** | 92.00 % |"
     )
-    assert "| model_4, 64-256-256 | 1,971,650 | 10 |" in second
+    assert "| model_4, 64-256-256, Muon | 1,971,650 | 10 |" in second
     assert "| **93.00 ± 0.12 %** | 94.01 ± 0.10 % | 2, seed 0, 1 |" in second
     assert "No run" in update_readme.speedrun_table([])
 

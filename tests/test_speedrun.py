@@ -60,6 +60,7 @@ def test_each_run_is_recorded_with_its_seed_and_recipe(finished):
     for record in (one, two):
         assert record["settings"]["width"] == [4, 4, 4]
         assert record["settings"]["bias_rate"] == 64
+        assert record["settings"]["kernel_rate"] == 0.3
         assert record["settings"]["max_shift"] == 2
         assert record["settings"]["alternate"]
         assert record["test_images"] == 20

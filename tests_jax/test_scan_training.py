@@ -8,7 +8,7 @@ from keras import ops
 
 from utils.augment import views_to_average
 from utils.models import model_4, whiten
-from utils.optimizer import SGD, one_cycle_schedule
+from utils.optimizer import make_optimizer, one_cycle_schedule
 from utils.scan_training import augment, measure_on_device, train_in_scans, twin_of
 
 EPOCHS, COUNT = 3, 24
@@ -61,12 +61,11 @@ def trained():
     )
 
 
-def train_by_keras(seed):
+def train_by_keras(seed, kernel_rate=None):
     keras.utils.set_random_seed(seed)
     model = build()
     rate = one_cycle_schedule(0.5 * COUNT / 128, EPOCHS, warm_up=0.25)
-    optimizer = SGD(rate, momentum=0.9, nesterov=True, weight_decay=0.3, bias_rate=16.0)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = make_optimizer(rate, 0.9, True, 0.3, 16.0, kernel_rate)
     model.compile(optimizer, keras.losses.CategoricalCrossentropy(label_smoothing=0.2))
     targets = ops.one_hot(LABELS, 10)
     losses = [model.train_on_batch(mirrored(number), targets) for number in range(EPOCHS)]
@@ -79,6 +78,17 @@ def test_each_run_ends_where_keras_ends(trained):
         np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
         for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3)
+
+
+def test_with_a_kernel_rate_it_is_muon():
+    settings = SETTINGS | {"kernel_rate": 0.5}
+    ((_, model, history, _),) = train_in_scans(
+        build, [0], (IMAGES, LABELS), HELD_OUT, settings, policy="float32"
+    )
+    expected, losses = train_by_keras(0, kernel_rate=0.5)
+    np.testing.assert_allclose(history["loss"], losses, rtol=1e-3)
+    for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=5e-3, atol=5e-3)
 
 
 def test_the_history_tells_of_each_epoch_and_the_first_run_compiles(trained):

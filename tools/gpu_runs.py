@@ -39,23 +39,31 @@ STRONG = {"max_shift": 4, "cutout": 12}  # for many epochs
 NORMAL, NARROW, WIDE = [64, 256, 256], [64, 128, 128], [128, 384, 512]
 RUNS = {
     "model_4": {**recipe_of("model_4", 10), "width": NORMAL, "depth": 2, "runs": 5},
+    "model_4_short": {**recipe_of("model_4", 8), "width": NORMAL, "depth": 2, "runs": 5},
     "model_4_narrow": {**recipe_of("model_4", 10), "width": NARROW, "depth": 2, "runs": 5},
     "model_4_wide": {  # the paper's network for 96 %
-        **recipe_of("model_4", 37, **STRONG),
+        **recipe_of("model_4", 37, optimizer="sgd", **STRONG),
         "width": WIDE,
         "depth": 3,
         "peak_rate_of_128": 0.18,
         "runs": 1,
     },
+    "model_4_wide_muon": {
+        **recipe_of("model_4", 37, **STRONG),
+        "width": WIDE,
+        "depth": 3,
+        "kernel_rate": 0.2,  # smaller steps for more epochs
+        "runs": 1,
+    },
     "model_1": {**recipe_of("model_1", 30), "runs": 3},
     "model_1_long": {
-        **recipe_of("model_1", 75),
+        **recipe_of("model_1", 75, optimizer="sgd"),
         "teacher": "model_4_wide",  # it has smoothed its answers already
         "label_smoothing": 0.0,
         "runs": 3,
     },
     "model_3": {  # all layers, from ImageNet's weights
-        **recipe_of("model_4", 30, **STRONG),
+        **recipe_of("model_4", 30, optimizer="sgd", **STRONG),
         "model": "model_3",
         "bias_rate": 1.0,
         "peak_rate_of_128": 0.01,

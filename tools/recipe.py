@@ -11,15 +11,29 @@ import scipy.stats
 
 from utils.files import write_text
 
-# The recipe of the notebook: the paper's, for patches of 128 and a mean loss.
-RECIPE = {
-    "peak_rate_of_128": 0.2,  # learning rate at the top, for patches of 128; goes with their size
-    "warm_up": 0.25,  # share of the steps in which the rate rises from zero
-    "momentum": 0.9,  # Nesterov
-    "weight_decay": 5e-3,  # decoupled, share of a kernel a step, times the rate
+SHARED = {
     "label_smoothing": 0.2,  # share of the target; ten epochs are too few to become sure
     "alternate": True,  # each picture is mirrored in every second epoch
-    "whitening_patches": 40,  # of training pictures: about 5,000 at 128 a patch
+}
+RECIPES = {  # by optimizer; rates are at the top, for patches of 128, and go with their size
+    "muon": {
+        "patch_size": 500,
+        "peak_rate_of_128": 0.1,
+        "warm_up": 0.05,  # share of the steps in which the rate rises from zero
+        "momentum": 0.85,  # Nesterov
+        "weight_decay": 0.015,  # decoupled, share of a kernel a step, times the rate
+        **SHARED,
+        "whitening_patches": 10,  # of training pictures: 5,000
+    },
+    "sgd": {
+        "patch_size": 128,
+        "peak_rate_of_128": 0.2,
+        "warm_up": 0.25,
+        "momentum": 0.9,
+        "weight_decay": 5e-3,
+        **SHARED,
+        "whitening_patches": 40,
+    },
 }
 MAX_SHIFT = 2  # pixels
 VALIDATION_SIZE = 0.02  # share of the training pictures that is held out, as in the notebook
@@ -27,19 +41,24 @@ OWN = {  # the rate of Model 4's biases is larger, as they stand for its scales 
     "model_1": {"bias_rate": 1.0, "dropout": 0.0},
     "model_4": {"bias_rate": 64.0},
 }
+KERNEL_RATES = {"model_1": 0.2, "model_4": 0.3}  # Muon's
 PACKED = "data/pictures.npz"  # what `tools.pack_pictures` writes and `tools.gpu_runs` reads
 PARTS = ("train", "validation", "test")  # of the pictures there
 MEASURED = ("test_accuracy", "test_accuracy_averaged", "minutes_of_training")
 
 
-def recipe_of(model, epochs, patch_size=128, max_shift=MAX_SHIFT, cutout=None):
-    """Return what a record says (dict) of how `model`, "model_1" or "model_4", is trained."""
+def recipe_of(model, epochs, *, optimizer="muon", max_shift=MAX_SHIFT, cutout=None):
+    """Return what a record says (dict) of how `model`, "model_1" or "model_4", is trained.
+
+    `optimizer` is "muon" or "sgd".
+    """
+    kernels = {"kernel_rate": KERNEL_RATES[model]} if optimizer == "muon" else {}
     return {
         "model": model,
         "epochs": epochs,
-        "patch_size": patch_size,
-        **RECIPE,
+        **RECIPES[optimizer],
         **OWN[model],
+        **kernels,
         "max_shift": max_shift,
         "cutout": cutout,
     }

@@ -27,6 +27,7 @@ from tools.recipe import (
     MAX_SHIFT,
     MEASURED,
     OWN,
+    RECIPES,
     VALIDATION_SIZE,
     describe,
     recipe_of,
@@ -49,6 +50,8 @@ from utils.plotting import plot_accuracy_over_minutes
 from utils.read_model import load_model
 from utils.results import write_run_record
 
+PATCH_SIZE = RECIPES["muon"]["patch_size"]
+
 
 def speedrun(
     root,
@@ -59,7 +62,7 @@ def speedrun(
     width=(64, 256, 256),
     depth=2,
     seed=0,
-    patch_size=128,
+    patch_size=PATCH_SIZE,
     validation_size=VALIDATION_SIZE,
     max_shift=MAX_SHIFT,
     cutout=None,
@@ -105,8 +108,8 @@ def speedrun(
         raise ValueError(f"model is {model!r}, expected one of {', '.join(OWN)}")
     runs, epochs = positive_integer("runs", runs), positive_integer("epochs", epochs)
     patch_size = positive_integer("patch_size", patch_size)
-    settings = recipe_of(model, epochs, patch_size, max_shift, cutout)
-    settings |= {"validation_size": validation_size}
+    settings = recipe_of(model, epochs, max_shift=max_shift, cutout=cutout)
+    settings |= {"patch_size": patch_size, "validation_size": validation_size}
     variant = f"{model}_epochs_{epochs}"
     if model == "model_4":
         settings |= {"width": list(width), "depth": depth}
@@ -164,6 +167,7 @@ def train_once(root, place, seed, settings, dataset, teacher=None):
         weight_decay=settings["weight_decay"],
         label_smoothing=settings["label_smoothing"],
         bias_rate=settings["bias_rate"],
+        kernel_rate=settings["kernel_rate"],
         teacher=teacher and load_model(teacher),
         checkpoint_directory=checkpoints,
     )
@@ -228,7 +232,9 @@ def main():
     parser.add_argument("--width", type=_filters, default=(64, 256, 256), help="64,256,256")
     parser.add_argument("--depth", type=int, default=2, help="convolutions a block, 2 or 3")
     parser.add_argument("--seed", type=int, default=0, help="of the first run")
-    parser.add_argument("--patch-size", type=int, default=128, help="pictures a training step")
+    parser.add_argument(
+        "--patch-size", type=int, default=PATCH_SIZE, help="pictures a training step"
+    )
     parser.add_argument("--max-shift", type=int, default=MAX_SHIFT, help="pixels")
     parser.add_argument("--cutout", type=int, help="side of a square that is painted over, pixels")
     parser.add_argument("--teacher", type=Path, help="a model file: learn its answers")

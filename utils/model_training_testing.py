@@ -16,7 +16,7 @@ from utils.checks import positive_integer, positive_number
 from utils.distillation import ask_teacher, one_hot
 from utils.files import check_writable
 from utils.models import model_1, model_2, model_3, model_4
-from utils.optimizer import SGD, one_cycle_schedule
+from utils.optimizer import make_optimizer, one_cycle_schedule
 from utils.patch_checks import checked, number_of_classes, value_errors
 from utils.training import train_model
 
@@ -72,12 +72,13 @@ def train_and_evaluate_models(
     weight_decay=None,
     label_smoothing=0.0,
     bias_rate=1.0,
+    kernel_rate=None,
     lookahead=False,
     teacher=None,
     checkpoint_directory=None,
     verbose="auto",
 ):
-    """Train models one after the other with SGD, and compare them on validation data.
+    """Train models one after the other with SGD or Muon, and compare them on validation data.
 
     Parameters
     ----------
@@ -103,6 +104,9 @@ def train_and_evaluate_models(
         Share of the target that is spread over all classes.
     bias_rate : float
         Learning rate of the biases of batch normalisation, as a multiple of `l_r`.
+    kernel_rate : float, optional
+        Train the kernels of convolutions by `utils.optimizer.Muon` instead, at this multiple of
+        `l_r`; for models that normalise after each convolution.
     lookahead : bool
         Every 40 steps and after each epoch, return to an average of the weights that moves ever
         more slowly.
@@ -140,6 +144,8 @@ def train_and_evaluate_models(
         check_writable(checkpoint_directory)
     epochs = positive_integer("epochs", epochs)
     positive_number("bias_rate", bias_rate)
+    if kernel_rate is not None:
+        positive_number("kernel_rate", kernel_rate)
     _first_patch("validation", validation_dataset)
     images, _ = _first_patch("train", train_dataset)
     if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
@@ -149,14 +155,7 @@ def train_and_evaluate_models(
         _check_teacher(teacher, models_list, classes, images)
     histories = {}
     for model, count in zip(models_list, classes, strict=True):
-        optimizer = SGD(
-            l_r,
-            momentum=mome,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
-            bias_rate=bias_rate,
-        )
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        optimizer = make_optimizer(l_r, mome, nesterov, weight_decay, bias_rate, kernel_rate)
         train = checked("train_dataset", train_dataset, count)
         validation = checked("validation_dataset", validation_dataset, count)
         if teacher is not None:

@@ -15,7 +15,7 @@ import keras
 from jax import numpy as jnp
 from sklearn.metrics import accuracy_score, f1_score
 
-from utils.optimizer import SGD, one_cycle_schedule
+from utils.optimizer import make_optimizer, one_cycle_schedule
 
 IN_FLOAT32 = (keras.layers.Dense, keras.layers.Normalization, keras.layers.Rescaling)
 PATCH = 500  # pictures at a time, where nothing is learnt
@@ -35,7 +35,7 @@ def train_in_scans(
         Pixels from 0 to 255, and labels.
     settings : dict
         epochs, patch_size, peak_rate_of_128, warm_up, momentum, weight_decay, label_smoothing,
-        bias_rate, max_shift and cutout, as of `tools.speedrun`.
+        bias_rate, max_shift and cutout, as of `tools.speedrun`; with kernel_rate it is Muon.
     teacher : keras.Model, optional
         What it answers to the augmented pictures takes the place of their labels.
     policy : str
@@ -245,14 +245,14 @@ def _in_patches(function, images):
 
 
 def _optimizer(model, settings):
-    optimizer = SGD(
+    optimizer = make_optimizer(
         0.1,  # each step brings its own rate
-        momentum=settings["momentum"],
-        nesterov=True,
-        weight_decay=settings["weight_decay"],
-        bias_rate=settings["bias_rate"],
+        settings["momentum"],
+        True,
+        settings["weight_decay"],
+        settings["bias_rate"],
+        settings.get("kernel_rate"),
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     optimizer.build(model.trainable_variables)
     return optimizer
 
