@@ -54,7 +54,8 @@ def test_a_kernel_is_brought_to_its_norm_and_takes_orthogonal_steps():
 
 
 def test_everything_else_is_trained_by_sgd():
-    shapes = {"kernel": (7, 3), "bias": (3,), "beta": (3,), "gamma": (3,)}
+    shapes = {"kernel": (7, 3), "depthwise_kernel": (3, 3, 4, 1)}
+    shapes |= dict.fromkeys(("bias", "beta", "gamma"), (3,))
     gradients = {name: RANDOM.normal(size=(2, *shape)) for name, shape in shapes.items()}
 
     def steps(optimizer):

@@ -25,7 +25,7 @@ RECIPES = {  # by optimizer; rates are at the top, for patches of 128, and go wi
         **SHARED,
         "whitening_patches": 10,  # of training pictures: 5,000
     },
-    "sgd": {
+    "sgd": {  # as in the notebook
         "patch_size": 128,
         "peak_rate_of_128": 0.2,
         "warm_up": 0.25,

@@ -45,7 +45,7 @@ class Muon(SGD):
     Parameters
     ----------
     *args, **kwargs
-        As of `SGD`, for everything that is not the kernel of a convolution.
+        As of `SGD`, for all but the kernels of convolutions; depthwise ones count among the rest.
     kernel_rate : float
         Learning rate of these kernels as a multiple of the others'; their Nesterov momentum is 0.6.
 
@@ -62,7 +62,7 @@ class Muon(SGD):
         self.kernel_rate = kernel_rate
 
     def update_step(self, gradient, variable, learning_rate):
-        if len(variable.shape) != 4:
+        if len(variable.shape) != 4 or variable.shape[-1] == 1:  # a depthwise one is no matrix
             super().update_step(gradient, variable, learning_rate)
             return
         summed = self.momentums[self._get_variable_index(variable)]
