@@ -116,7 +116,13 @@ def build_page(classifiers, accuracies):
             with gr.Column():
                 picture = only_uploads(gr.Image(label="Picture", height=320, elem_id="picture"))
                 gr.ClearButton([picture], value="Clear")
-                gr.Examples(example_pictures(), picture, label="Examples", elem_id="examples")
+                examples = gr.Dataset(
+                    components=[picture],
+                    samples=[[path] for path in example_pictures()],
+                    type="index",
+                    label="Examples",
+                    elem_id="examples",
+                )
             with gr.Column():
                 label = gr.HTML(page_parts.sentence(INVITATION), elem_id="answer")
                 chart = gr.Plot(label="Percentages", show_label=False, elem_id="chart")
@@ -126,6 +132,15 @@ def build_page(classifiers, accuracies):
                 gr.File(file_count="multiple", label=f"Up to {MANY} pictures", elem_id="several")
             )
             table = gr.HTML(page_parts.sentence("Choose some pictures."), elem_id="several_answer")
+        # Not gr.Examples: its click makes the picture's component anew, without `only_uploads`.
+        examples.click(
+            lambda number: examples.samples[number][0]["path"],
+            examples,
+            picture,
+            show_progress="hidden",
+            queue=False,
+            api_visibility="private",
+        )
         model.change(tell_about, model, about, api_visibility="private")
         gr.on(
             [picture.change, model.change],

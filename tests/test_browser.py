@@ -44,6 +44,12 @@ def car():
     return answer_to("2_automobile")
 
 
+@pytest.fixture(scope="module")
+def cat():
+    """The answer to a picture that is no square."""
+    return answer_to("3_cat")
+
+
 def answer_to(example):
     classifier = load_classifier(next(iter(best_first())))
     return classify(EXAMPLES / f"{example}.png", classifier)
@@ -169,10 +175,19 @@ def test_a_picture_can_be_taken_by_the_camera(page):
         assert opened.locator("#answer b").count() == 1
 
 
-def test_an_example_is_a_click_away(browser_page, car):
-    browser_page.locator(".gallery-item").nth(1).click()
+def test_an_example_is_a_click_away(browser_page, cat, tmp_path):
+    browser_page.locator(".gallery-item").nth(2).click()
     browser_page.wait_for_selector("#answer b")
-    assert shows(browser_page, car)
+    assert shows(browser_page, cat)
+    seen = browser_page.locator("#seen img").first.get_attribute("src")
+    with Image.open(io.BytesIO(base64.b64decode(seen.partition(",")[2]))) as image:
+        np.testing.assert_array_equal(image, cat.seen)  # cut to a square, not squeezed
+    clear(browser_page)
+    (tmp_path / "text.png").write_bytes(b"some text")  # uploads are read as before
+    choose_file(browser_page, tmp_path / "text.png")
+    browser_page.wait_for_function(
+        "document.querySelector('#answer').innerText.includes('not a picture')"
+    )
 
 
 def test_several_pictures_become_a_table_and_a_csv(page, deer, car, tmp_path):
