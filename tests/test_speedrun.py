@@ -210,6 +210,7 @@ def test_histories_of_the_notebook_are_read_with_their_times(finished, tmp_path)
     expected = {"epoch": [1.0, 2.0], "val_accuracy": [0.2, 0.6], "seconds": [90.0, 60.0]}
     assert notebook_histories(root / "results" / "sample") == {"model_1, quick profile": [expected]}
     write_history(tmp_path / "model_2_full_history.csv", {"val_accuracy": [0.5]})
+    write_history(tmp_path / "model_1_gpu_history.csv", {"val_accuracy": [0.5], "seconds": [1.0]})
     assert notebook_histories(tmp_path) == {}
 
 

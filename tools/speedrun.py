@@ -51,6 +51,7 @@ from utils.read_model import load_model
 from utils.results import write_run_record
 
 PATCH_SIZE = RECIPES["muon"]["patch_size"]
+PROFILES = ("quick", "full")  # of the notebook
 
 
 def speedrun(
@@ -194,7 +195,7 @@ def notebook_histories(results):
                 for name, value in row.items():
                     columns[name].append(float(value))
         model, _, profile = path.stem.removesuffix("_history").rpartition("_")
-        if "seconds" in columns:
+        if profile in PROFILES and "seconds" in columns:
             histories[f"{model}, {profile} profile"] = [dict(columns)]
     return histories
 
