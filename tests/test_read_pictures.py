@@ -1,6 +1,7 @@
 """Pictures of every kind are compared with what was written; damaged and huge ones are named."""
 
 import struct
+from pathlib import Path
 from zlib import compress, crc32
 
 import numpy as np
@@ -40,9 +41,12 @@ def test_converted_pictures_are_taken_out_of_their_files_and_all_others_decoded(
     expected = read_batch(converted.batches / "test_batch")[0].reshape(-1, 3, 32, 32)
     np.testing.assert_array_equal(load(tf.constant(paths)), expected.transpose(0, 2, 3, 1))
 
-    other = tmp_path / "other.png"
-    other.write_bytes(encode(random_pixels(1)[0]))
-    assert not load(tf.constant([*paths, str(other)])).numpy().any()
+    compressed, of_differences = tmp_path / "compressed.png", tmp_path / "of_differences.png"
+    compressed.write_bytes(encode(np.zeros((32, 32, 3), np.uint8)))
+    Image.fromarray(random_pixels(1)[0]).save(of_differences, compress_level=0)
+    assert of_differences.stat().st_size == Path(paths[0]).stat().st_size
+    for other in (compressed, of_differences):
+        assert not load(tf.constant([*paths, str(other)])).numpy().any()
 
 
 # ---- kinds of pictures

@@ -91,14 +91,15 @@ def _stored_pixels(files):
     head, rows, checksum, _, end = tf.split(data, sizes, axis=1)
     # Adler-32 (RFC 1950) is the sum of all bytes, and the sum of these sums after each byte.
     sums = (tf.matmul(tf.cast(rows, tf.int32), ADLER_WEIGHTS) + ADLER_START) % 65521
+    rows_with_filters = tf.reshape(rows, (-1, 32, ROW_SIZE))
     are_stored = (
         tf.reduce_all(tf.strings.length(files) == SIZE)
         & tf.reduce_all(head == np.frombuffer(HEAD, np.uint8))
         & tf.reduce_all(end == np.frombuffer(END, np.uint8))
         & tf.reduce_all(tf.matmul(tf.cast(checksum, tf.int32), BIG_ENDIAN) == sums)
+        & tf.reduce_all(rows_with_filters[:, :, 0] == 0)  # pixels as they are, not differences
     )
-    pixels = tf.reshape(rows, (-1, 32, ROW_SIZE))[:, :, 1:]  # without the row's filter
-    return tf.reshape(pixels, (-1, 32, 32, 3)), are_stored
+    return tf.reshape(rows_with_filters[:, :, 1:], (-1, 32, 32, 3)), are_stored
 
 
 def _decode_files(paths, files, image_shape):
