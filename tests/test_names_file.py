@@ -183,3 +183,15 @@ def test_a_split_that_leaves_a_class_out_is_refused_and_writes_nothing(split, tm
     with pytest.raises(ValueError, match="_size"):
         split(validation_size=size)
     assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]
+
+
+@pytest.mark.parametrize(
+    "places", [("a.txt", "a.txt"), ("names.txt", "a.txt"), ("a.txt", "./a.txt")]
+)
+def test_parts_that_would_replace_each_other_or_the_whole_are_refused(tmp_path, names_file, places):
+    path = names_file("\n".join(f"{i}.png {i % CLASSES}" for i in range(200)))
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="two of them are the same file; give each part one of"):
+        split_names_file(path, *(tmp_path / place for place in places), validation_size=50)
+    assert path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["names.txt"]

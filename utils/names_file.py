@@ -1,5 +1,6 @@
 """Names files: text, one picture a line, ``<file name> <label index>``."""
 
+import os
 import re
 from pathlib import Path
 
@@ -50,11 +51,17 @@ def split_names_file(path, train_path, validation_path, *, validation_size=5000,
     Raises
     ------
     ValueError
-        If a part would not get a picture of each class.
+        If a part would not get a picture of each class, or two of the paths are the same.
     """
     # Imported here, as it takes a second that those who convert or read don't need.
     from sklearn.model_selection import train_test_split  # noqa: PLC0415
 
+    places = {os.path.realpath(place) for place in (path, train_path, validation_path)}
+    if len(places) < 3:
+        raise ValueError(
+            f"{path}, {train_path} and {validation_path}: two of them are the same file; "
+            "give each part one of its own"
+        )
     lines = [f"{name} {label}" for _, name, label in read_names_file(path)]
     labels = [line.rpartition(" ")[2] for line in lines]
     parts = train_test_split(lines, test_size=validation_size, random_state=seed, stratify=labels)
