@@ -73,9 +73,10 @@ def write_run_record(path, **sections):
     Returns
     -------
     dict
-        What was written.
+        What was written. Where TensorFlow computes on a GPU, `accelerator` is its name.
     """
     record = {
+        **_accelerator(),
         **sections,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()}
@@ -142,6 +143,19 @@ def markdown_table(header, rows):
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 
 
+def _accelerator():
+    """Return the first GPU that TensorFlow computes on (dict), if there is one."""
+    if keras.backend.backend() != "tensorflow":
+        return {}
+    import tensorflow as tf  # noqa: PLC0415  # where JAX computes it may not be installed
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return {}
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return {"accelerator": details.get("device_name", "GPU")}
+
+
 def processor_name():
     """Return the processor's name as the system tells it."""
     information = Path("/proc/cpuinfo")
@@ -174,7 +188,7 @@ def _halved(source, target):
     def copy(name, part):
         if isinstance(part, h5py.Dataset):
             values = part[()]
-            if part.dtype == np.float32:
+            if part.dtype == np.float32 and part.ndim > 1:  # a small variance would become zero
                 if np.abs(values).max(initial=0) > largest:
                     raise ValueError(f"{name} has weights beyond {largest}; save it whole")
                 values = values.astype(np.float16)
