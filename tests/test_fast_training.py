@@ -73,6 +73,7 @@ MODELS = {
     "other settings": lambda: convolution_model(momentum=0.7, epsilon=0.1),
     "without centre": lambda: convolution_model(center=False),
     "without scale": lambda: convolution_model(scale=False),
+    "renormalised": lambda: convolution_model(renorm=True),
     "over rows": lambda: convolution_model(axis=1),
     "frozen": lambda: convolution_model(trainable=False),
     "branches": branching_model,
@@ -157,6 +158,20 @@ def test_trained_weights_are_carried_back_to_the_plain_model():
     assert trained is model
     assert_all_close(model.get_weights(), reference.get_weights())
     assert {type(layer).__module__.partition(".")[0] for layer in model.layers} == {"keras"}
+
+
+def test_what_was_learnt_until_an_interruption_is_carried_back(monkeypatch):
+    model = convolution_model()
+    before = model.get_weights()
+
+    def interrupt(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.callbacks.TerminateOnNaN, "on_epoch_end", interrupt)
+    data = tf.data.Dataset.from_tensor_slices(random_data(model, 12)).batch(4)
+    with pytest.raises(KeyboardInterrupt):
+        train_and_evaluate_models([model], data, data, 2, 4, True, 0.1, verbose=0)
+    assert not np.array_equal(model.get_weights()[0], before[0])
 
 
 def test_a_model_that_was_compiled_with_a_loss_of_ones_own_has_a_twin():

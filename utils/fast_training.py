@@ -2,9 +2,9 @@
 
 Keras 3 computes batch normalisation in training from many small TensorFlow operations; the twin
 calls TensorFlow's one fused kernel for it. Where the processor has instructions for bfloat16, the
-twin's convolutions compute in it, with weights, averages and the last layers in float32. The twin
-is never saved: after training its weights are carried back to the plain model.
-`benchmarks/train.py` measures what it gains.
+twin's convolutions compute in it, with weights, averages, the last layers and nested models (whose
+depthwise convolutions are slower in it) in float32. The twin is never saved: after training its
+weights are carried back to the plain model. `benchmarks/train.py` measures what it gains.
 """
 
 from pathlib import Path
@@ -22,6 +22,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         fusable = len(inputs.shape) == 4 and self.axis in (-1, 3) and self.center
+        fusable = fusable and not (self.renorm or self.synchronized)
         if not (training and self.trainable and fusable):
             return super().call(inputs, training=training, mask=mask)
         gamma = self.gamma if self.scale else tf.ones_like(self.beta)

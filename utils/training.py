@@ -75,22 +75,26 @@ def train_model(
     history = keras.callbacks.History()
     history.history = _load(checkpoint, twin, settings)
     done = len(history.history.get("loss", ()))
-    if done < epochs:
-        twin.fit(
-            # One iterator over all epochs: skipping leads to where the last run stopped.
-            train_dataset.repeat(epochs).skip(done * steps),
-            epochs=epochs,
-            initial_epoch=done,
-            steps_per_epoch=steps,
-            validation_data=validation_dataset,
-            callbacks=[
-                *([Lookahead(epochs * steps)] if lookahead else []),
-                keras.callbacks.TerminateOnNaN(),
-                _Keep(model, history.history, checkpoint, settings),
-            ],
-            verbose=verbose,
-            shuffle=False,  # that is the dataset's business
-        )
+    try:
+        if done < epochs:
+            twin.fit(
+                # One iterator over all epochs: skipping leads to where the last run stopped.
+                train_dataset.repeat(epochs).skip(done * steps),
+                epochs=epochs,
+                initial_epoch=done,
+                steps_per_epoch=steps,
+                validation_data=validation_dataset,
+                callbacks=[
+                    *([Lookahead(epochs * steps)] if lookahead else []),
+                    keras.callbacks.TerminateOnNaN(),
+                    _Keep(model, history.history, checkpoint, settings),
+                ],
+                verbose=verbose,
+                shuffle=False,  # that is the dataset's business
+            )
+    finally:  # also what was learnt until an interruption
+        if twin is not model:
+            model.set_weights(twin.get_weights())
     count = len(history.history["loss"])
     history.epoch = list(range(count))
     loss = _not_finite({name: values[-1] for name, values in history.history.items()})
@@ -98,8 +102,6 @@ def train_model(
         raise FloatingPointError(
             f"{model.name}: the loss became {loss} in epoch {count}; lower l_r"
         )
-    if twin is not model:
-        model.set_weights(twin.get_weights())
     return history
 
 
