@@ -143,11 +143,17 @@ def test_a_truncated_model_is_named(model_path, tmp_path, share):
 
 @pytest.mark.parametrize(
     ("shape", "units", "activation"),
-    [((32, 32, 1), 10, "softmax"), ((32, 32, 3), 9, "softmax"), ((32, 32, 3), 10, "linear")],
+    [
+        ((32, 32, 1), 10, "softmax"),
+        ((None, None, 3), 10, "softmax"),
+        ((32, 32, 3), 9, "softmax"),
+        ((32, 32, 3), 10, "linear"),
+    ],
 )
 def test_a_model_of_something_else_is_refused(tmp_path, shape, units, activation):
     inputs = keras.Input(shape)
-    outputs = keras.layers.Dense(units, activation)(keras.layers.Flatten()(inputs))
+    features = keras.layers.GlobalAveragePooling2D()(inputs)
+    outputs = keras.layers.Dense(units, activation)(features)
     keras.Model(inputs, outputs).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match=r"other\.keras: input .* expected a network"):
         load_classifier(tmp_path / "other.keras")

@@ -188,10 +188,21 @@ def test_a_wrong_label_smoothing_is_refused(smoothing):
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, np.inf, np.nan, True, "64", None])
-def test_a_wrong_bias_rate_is_refused(rate):
-    with pytest.raises(ValueError, match=f"bias_rate is {rate!r}, expected a number more than 0"):
+@pytest.mark.parametrize("name", ["l_r", "bias_rate"])
+def test_a_wrong_rate_is_refused(name, rate):
+    with pytest.raises(ValueError, match=f"{name} is {rate!r}, expected a number more than 0"):
         train_and_evaluate_models(
-            [small_model()], small_data(), small_data(), 1, 5, True, bias_rate=rate
+            [small_model()], small_data(), small_data(), 1, 5, True, **{name: rate}
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("mome", -0.1), ("mome", 1.1), ("mome", np.nan), ("weight_decay", -1e-3)]
+)
+def test_a_wrong_momentum_or_weight_decay_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value!r}, expected"):
+        train_and_evaluate_models(
+            [small_model()], small_data(), small_data(), 1, 5, True, **{name: value}
         )
 
 
@@ -254,6 +265,26 @@ def test_an_empty_dataset_is_refused(which):
     data[which] = data[which].take(0)
     with pytest.raises(ValueError, match=f"{which}_dataset is empty"):
         train_and_evaluate_models([small_model()], data["train"], data["validation"], 1, 5, True)
+
+
+def test_an_endless_dataset_is_refused():
+    endless = small_data().repeat()
+    for data, words in (
+        ((endless, small_data()), "train"),
+        ((small_data(), endless), "validation"),
+    ):
+        with pytest.raises(ValueError, match=f"{words}_dataset never ends; leave out its repeat"):
+            train_and_evaluate_models([small_model()], *data, 1, 5, True)
+    with pytest.raises(ValueError, match="test_dataset never ends"):
+        predict(small_model(), endless)
+
+
+def test_pixels_in_bytes_are_refused():
+    data = small_data().map(lambda images, labels: (tf.cast(255 * images, tf.uint8), labels))
+    with pytest.raises(ValueError, match="train_dataset has pixels of uint8, expected floats from"):
+        train_and_evaluate_models([small_model()], data, small_data(), 1, 5, True)
+    with pytest.raises(ValueError, match="test_dataset has pixels of uint8"):
+        predict(small_model(), data)
 
 
 def with_label(label, count=13, patch=5):
@@ -343,6 +374,24 @@ def test_the_rate_rises_to_the_peak_and_falls_to_zero(steps, warm_up):
     assert (np.diff(rates[top:]) < 0).all()
 
 
+@pytest.mark.parametrize(("warm_up", "top"), [(0, 1), (1, 9)])
+def test_at_least_one_step_rises_and_one_falls(warm_up, top):
+    schedule = one_cycle_schedule(0.3, 10, warm_up=warm_up)
+    assert np.argmax([float(schedule(step)) for step in range(11)]) == top
+
+
+@pytest.mark.parametrize("warm_up", [-0.1, 1.1, np.nan])
+def test_a_wrong_warm_up_is_refused(warm_up):
+    with pytest.raises(ValueError, match=f"warm_up is {warm_up!r}, expected a share"):
+        one_cycle_schedule(0.3, 10, warm_up=warm_up)
+
+
+@pytest.mark.parametrize("peak", [0, -0.3, np.nan])
+def test_a_wrong_peak_is_refused(peak):
+    with pytest.raises(ValueError, match=f"peak is {peak!r}, expected a number more than 0"):
+        one_cycle_schedule(peak, 10)
+
+
 @pytest.mark.parametrize("steps", NO_POSITIVE_INTEGERS)
 def test_a_wrong_number_of_steps_is_refused(steps):
     with pytest.raises(ValueError, match="steps"):
@@ -372,6 +421,13 @@ def test_predictions_are_in_order_and_scored_over_the_whole_dataset(patch):
     classes = np.union1d(predictions, labels)
     assert len(classes) > 1
     assert macro_f1 == pytest.approx(f1_by_hand(labels, predictions, classes))
+
+
+def test_labels_come_back_as_integers_without_an_axis_of_their_own():
+    data = small_data().map(lambda images, labels: (images, tf.cast(labels, tf.float32)[:, None]))
+    *_, labels = predict(small_model(), data)
+    assert labels.dtype == np.int64
+    np.testing.assert_array_equal(labels, np.arange(13) % 3)
 
 
 def test_test_time_augmentation_averages_six_views():

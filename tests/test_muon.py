@@ -112,6 +112,25 @@ def test_a_model_is_trained_with_a_kernel_rate(build):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_step_is_as_long_as_the_kernel_rate_says():
+    images = RANDOM.random((8, 8, 8, 3), np.float32)
+    data = tf.data.Dataset.from_tensor_slices((images, np.arange(8) % 4)).batch(8)
+    steps = []
+    for kernel_rate in (0.3, 0.6):
+        keras.utils.set_random_seed(0)
+        convolution = keras.layers.Conv2D(5, 3)
+        layers = [keras.Input((8, 8, 3)), convolution, keras.layers.BatchNormalization()]
+        layers += [keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(4, "softmax")]
+        model, kernel = keras.Sequential(layers), convolution.kernel
+        before = kernel.numpy() * 5**0.5 / np.linalg.norm(kernel)
+        options = {"kernel_rate": kernel_rate, "verbose": 0}
+        train_and_evaluate_models([model], data, data, 1, None, True, 0.01, **options)
+        steps.append(np.reshape(before - kernel, (-1, 5)) / 0.01)
+    np.testing.assert_allclose(steps[1], 2 * steps[0], atol=1e-4)
+    values = np.linalg.svd(steps[0] / 0.3, compute_uv=False)
+    assert 0.5 < values.max() < 1.5
+
+
 @pytest.mark.parametrize("rate", [0, -1, np.nan, "fast"])
 def test_a_wrong_kernel_rate_is_refused(rate):
     images = np.zeros((4, 32, 32, 3), np.float32)

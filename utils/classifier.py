@@ -154,7 +154,13 @@ def run_in_batches(classifier, images):
 def _compile(path, model):
     shape, head = model.input_shape, model.layers[-1]
     softmax = isinstance(head, keras.layers.Dense) and head.activation is keras.activations.softmax
-    if len(shape) != 4 or shape[3] != 3 or not softmax or head.units != len(CLASS_NAMES):
+    if (
+        len(shape) != 4
+        or None in shape[1:]
+        or shape[3] != 3
+        or not softmax
+        or head.units != len(CLASS_NAMES)
+    ):
         raise ValueError(
             f"{path}: input {shape}, last layer {head.name}; expected a network from (N, height, "
             f"width, 3) pixels to a softmax of {len(CLASS_NAMES)} classes"

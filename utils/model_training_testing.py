@@ -17,7 +17,7 @@ from utils.distillation import ask_teacher, one_hot
 from utils.files import check_writable
 from utils.models import model_1, model_2, model_3, model_4
 from utils.optimizer import make_optimizer, one_cycle_schedule
-from utils.patch_checks import checked, number_of_classes, value_errors
+from utils.patch_checks import checked, number_of_classes, refuse_endless, value_errors
 from utils.training import train_model
 
 __all__ = [  # models and schedule can be imported from here too
@@ -99,14 +99,15 @@ def train_and_evaluate_models(
     nesterov : bool
         Use Nesterov momentum.
     weight_decay : float, optional
-        Decoupled: in each step a kernel loses this share of itself, times the learning rate.
+        Decoupled: in each step a kernel loses this share of itself, times the learning rate. Muon
+        scales its kernels anew in each step, so that they lose nothing.
     label_smoothing : float, 0 to 1
         Share of the target that is spread over all classes.
     bias_rate : float
         Learning rate of the biases of batch normalisation, as a multiple of `l_r`.
     kernel_rate : float, optional
         Train the kernels of convolutions by `utils.optimizer.Muon` instead, at this multiple of
-        `l_r`; for models that normalise after each convolution.
+        `l_r` and with a momentum of its own; for models that normalise after each convolution.
     lookahead : bool
         Every 40 steps and after each epoch, return to an average of the weights that moves ever
         more slowly.
@@ -143,6 +144,12 @@ def train_and_evaluate_models(
     if checkpoint_directory is not None:
         check_writable(checkpoint_directory)
     epochs = positive_integer("epochs", epochs)
+    if not isinstance(l_r, keras.optimizers.schedules.LearningRateSchedule):
+        positive_number("l_r", l_r)
+    if not 0 <= mome <= 1:
+        raise ValueError(f"mome is {mome!r}, expected 0 to 1")
+    if weight_decay:
+        positive_number("weight_decay", weight_decay)
     positive_number("bias_rate", bias_rate)
     if kernel_rate is not None:
         positive_number("kernel_rate", kernel_rate)
@@ -213,7 +220,7 @@ def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
         views = views_to_average(images) if test_time_augmentation else [images]
         probabilities = sum(map(prediction_model.predict_on_batch, views))
         predictions.append(np.argmax(probabilities, axis=1))
-        labels.append(np.asarray(patch_labels))
+        labels.append(np.reshape(patch_labels, -1).astype(np.int64))
     predictions, labels = np.concatenate(predictions), np.concatenate(labels)
     macro_f1 = f1_score(labels, predictions, average="macro", zero_division=0)
     return accuracy_score(labels, predictions), float(macro_f1), predictions, labels
@@ -228,6 +235,7 @@ def _check_names(models_list):
 
 
 def _first_patch(name, dataset):
+    refuse_endless(f"{name}_dataset", dataset)
     patch = next(iter(dataset.take(1)), None)
     if patch is None:
         raise ValueError(f"{name}_dataset is empty; check the names file it was made from")

@@ -252,9 +252,10 @@ def _check_width(width):
 def _resized(inputs, side):
     if side is None:
         return inputs
-    if positive_integer("resize_to", side) < 32:
+    pixels = positive_integer("resize_to", side)
+    if pixels < 32:
         raise ValueError(f"resize_to is {side!r}, expected None or a side of at least 32 pixels")
-    return layers.Resizing(side, side)(inputs)
+    return layers.Resizing(pixels, pixels)(inputs)
 
 
 def _pooled_features(backbone, scaled, trainable):
@@ -276,9 +277,10 @@ def _check_shape(image_shape, class_len):
         raise ValueError(
             f"image_shape is {image_shape!r}, expected (height, width, 3) with sides of at least 32"
         )
-    if positive_integer("class_len", class_len) < 2:
+    classes = positive_integer("class_len", class_len)
+    if classes < 2:
         raise ValueError(f"class_len is {class_len!r}, expected at least 2 classes")
-    return (height, width, channels), class_len
+    return (height, width, channels), classes
 
 
 def _backbone(application, image_shape, weights):

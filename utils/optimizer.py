@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from utils.checks import positive_integer
+from utils.checks import positive_integer, positive_number
 
 KERNEL_MOMENTUM = 0.6  # Nesterov
 
@@ -96,12 +96,13 @@ def orthogonalise(matrix):
 def make_optimizer(rate, momentum, nesterov, weight_decay, bias_rate, kernel_rate=None):
     """Return SGD (keras.optimizers.Optimizer), or Muon if there is a `kernel_rate` (float).
 
-    Other parameters are those of `SGD`. Only kernels decay.
+    Other parameters are those of `SGD`. Only kernels decay; of those that Muon trains it makes no
+    difference, as they are scaled anew in each step.
     """
     kind, own = (SGD, {}) if kernel_rate is None else (Muon, {"kernel_rate": kernel_rate})
     optimizer = kind(
         rate,
-        momentum=momentum,
+        momentum=float(momentum),
         nesterov=nesterov,
         weight_decay=weight_decay,
         bias_rate=bias_rate,
@@ -121,7 +122,7 @@ def one_cycle_schedule(peak, steps, *, warm_up=0.25):
     steps : int
         Training steps in all, at least 2.
     warm_up : float, 0 to 1
-        Share of the steps in which the rate rises.
+        Share of the steps in which the rate rises; at least one rises and one falls.
 
     Returns
     -------
@@ -129,7 +130,10 @@ def one_cycle_schedule(peak, steps, *, warm_up=0.25):
     """
     if positive_integer("steps", steps) < 2:
         raise ValueError(f"steps is {steps}, expected at least 2: one to rise and one to fall")
-    rising = max(1, round(steps * warm_up))
+    positive_number("peak", peak)
+    if not 0 <= warm_up <= 1:
+        raise ValueError(f"warm_up is {warm_up!r}, expected a share of the steps from 0 to 1")
+    rising = min(max(1, round(steps * warm_up)), steps - 1)
     return keras.optimizers.schedules.CosineDecay(
         0.0, steps - rising, warmup_target=peak, warmup_steps=rising
     )

@@ -25,6 +25,12 @@ def number_of_classes(model, images):
     return shape[1]
 
 
+def refuse_endless(name, dataset):
+    """Raise ValueError, which says `name`, if `dataset` (tf.data.Dataset) repeats for ever."""
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(f"{name} never ends; leave out its repeat()")
+
+
 def checked(name, dataset, classes):
     """Return a dataset that fails at a label that is no class, or a pixel that is not finite.
 
@@ -41,6 +47,11 @@ def checked(name, dataset, classes):
     """
 
     def check(images, labels):
+        if not images.dtype.is_floating:
+            raise ValueError(
+                f"{name} has pixels of {images.dtype.name}, expected floats from 0 to 1; "
+                "divide bytes by 255"
+            )
         numbers = tf.reshape(tf.cast(labels, tf.float32), (-1, 1))
         is_class = tf.reduce_any(numbers == tf.range(classes, dtype=tf.float32), axis=1)
         wrong = tf.strings.as_string(numbers[~is_class][:1], shortest=True)

@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from utils.patch_checks import refuse_endless
+
 
 def split_at_features(model):
     """Split a model behind its pooled features into two that share its weights.
@@ -56,8 +58,9 @@ def cache_features(backbone, dataset):
     Raises
     ------
     ValueError
-        If the dataset is empty.
+        If the dataset is empty or endless.
     """
+    refuse_endless("the dataset", dataset)
     count = int(dataset.cardinality())
     features, labels = [], []
     for images, patch_labels in tqdm(dataset, backbone.name, count if count > 0 else None):
