@@ -113,15 +113,18 @@ def test_both_files_of_a_shipped_model_predict_the_same(path):
     assert no_backbone, "name where its weights come from in models/README.md"
 
 
-def test_the_readme_of_the_models_is_of_these_files(tmp_path, monkeypatch):
-    written = {}
-    monkeypatch.setattr(update_readme, "write_text", written.__setitem__)
+def test_the_tables_of_both_readmes_are_of_these_files_and_records(monkeypatch):
+    written = []
+    monkeypatch.setattr(update_readme, "write_text", lambda *call: written.append(call))
     update_readme.main()
     readme = update_readme.ROOT / "models" / "README.md"
-    assert written[readme] == readme.read_text(encoding="utf-8"), "run 'make readme'"
+    assert {path for path, _ in written} == {update_readme.ROOT / "README.md", readme}
+    for path, text in written:
+        assert text == path.read_text(encoding="utf-8"), "run 'make readme'"
+    text = readme.read_text(encoding="utf-8")
     for path in readme.parent.glob("*.[kh]*"):
-        assert written[readme].count(f"| `{path.name}` | {path.stat().st_size / 1e6:.1f} MB") == 1
-        assert written[readme].count(sha256_of(path)) == 1
+        assert text.count(f"| `{path.name}` | {path.stat().st_size / 1e6:.1f} MB") == 1
+        assert text.count(sha256_of(path)) == 1
 
 
 def test_the_table_of_models_tells_the_scores_of_their_records(write):

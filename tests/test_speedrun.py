@@ -71,6 +71,24 @@ def test_each_run_is_recorded_with_its_seed_and_recipe(finished):
     assert not list((root / "data" / "sample" / "checkpoints" / "speedrun").iterdir())
 
 
+def test_the_recorded_recipe_is_what_it_trains_by(finished, monkeypatch):
+    root, _ = finished
+    seen = {}
+
+    def train(models, train, validation, epochs, patch_size, final, schedule, momentum, **options):
+        seen.update(options, epochs=epochs, patch_size=patch_size, momentum=momentum)
+        raise Interruption
+
+    monkeypatch.setattr(tool, "train_and_evaluate_models", train)
+    with pytest.raises(Interruption):
+        speedrun(root, **OPTIONS | {"epochs": 8})
+    names = ["kernel_rate", "bias_rate", "weight_decay", "label_smoothing", "momentum"]
+    settings = records_of(root)[0]["settings"]
+    assert {name: seen[name] for name in names} == {name: settings[name] for name in names}
+    assert (seen["epochs"], seen["patch_size"], seen["nesterov"]) == (8, 45, True)
+    shutil.rmtree(root / "data" / "sample" / "checkpoints" / "speedrun")
+
+
 def test_model_1_takes_its_turn_with_a_rate_of_its_own(finished):
     root, _ = finished
     speedrun(root, model="model_1", **{**OPTIONS, "runs": 1})
