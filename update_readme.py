@@ -66,8 +66,6 @@ def speedrun_table(summaries):
         settings = summary["settings"]
         name = _name(settings["model"], settings)
         seeds = ", ".join(map(str, summary["seeds"]))
-        if "kernel_rate" in settings:
-            name += ", Muon"
         if {"teacher", "teacher_sha256"} & set(settings):
             name += ", distilled"
         rows.append(
@@ -136,9 +134,10 @@ def _with_deviation(found):
 
 
 def _name(model, settings):
-    """Return the name of a model, and of Model 4 the width."""
+    """Return the name of a model, of Model 4 the width, and Muon if it trained the model."""
     width = settings.get("width") or settings.get("model_4_width")
-    return f"{model}, {'-'.join(map(str, width))}" if model == "model_4" and width else model
+    name = f"{model}, {'-'.join(map(str, width))}" if model == "model_4" and width else model
+    return f"{name}, Muon" if settings.get("kernel_rate") else name
 
 
 def _hardware(record):

@@ -8,7 +8,7 @@ OLD = 1_000_000_000  # seconds; a time of change that nothing written now can ha
 
 
 class Interruption(Exception):
-    """Stands for whatever stops a write midway."""
+    """Stands for whatever stops a write or a run midway."""
 
 
 def files_below(folder):

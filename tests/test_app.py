@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import requests
 from gradio_client import Client, handle_file
+from memory import peak_bytes
 from PIL import Image
 
 import app
 from tools.page_server import serve
 from utils import download_handle_data
-from utils.classifier import classify, load_classifier
+from utils.classifier import Classifier, classify, load_classifier
 from utils.download_handle_data import CLASS_NAMES, ROOT
 from utils.shipped_models import best_first
 
@@ -156,12 +157,6 @@ def test_a_url_is_refused_and_not_fetched(client, server):
     assert not server.requests
 
 
-def peak_bytes(process):
-    """Return the most memory that the process ever had."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_a_hundred_clients_at_once_get_the_answers_to_their_own_pictures(
     page, classifier, tmp_path
@@ -172,7 +167,7 @@ def test_a_hundred_clients_at_once_get_the_answers_to_their_own_pictures(
         side = 5000 if number % 10 == 0 else 32
         image = Image.new("RGB", (side, side), tuple(map(int, colour)))
         image.save(tmp_path / f"{number}.png", compress_level=1)
-    before = peak_bytes(page.process)
+    before = peak_bytes(page.process.pid)
 
     def one(number):
         api = f"{page.url}/gradio_api"
@@ -189,7 +184,7 @@ def test_a_hundred_clients_at_once_get_the_answers_to_their_own_pictures(
         expected = classify(np.tile(colour, (32, 32, 1)), classifier).shares
         assert answer == pytest.approx({k: 100 * v for k, v in expected.items()}, abs=1e-4)
     assert len({round(answer["deer"], 3) for answer in answers}) > 90  # they can be told apart
-    assert peak_bytes(page.process) - before < 2**30  # 780 MB here: two large pictures at once
+    assert peak_bytes(page.process.pid) - before < 2**30  # 780 MB here: two large pictures at once
 
 
 def test_a_full_queue_says_so_and_uploads_are_deleted_in_time(picture, tmp_path):
@@ -218,7 +213,8 @@ def test_the_examples_are_the_shipped_ones_and_a_real_picture_of_each_class(conv
 
 
 def test_uploads_live_for_an_hour():
-    assert (app.SWEEP_SECONDS, app.KEPT_SECONDS) == (600, 3600)
+    page = app.build_page([Classifier("model_1", (32, 32), None, None, None)], {})
+    assert page.delete_cache == (600, 3600)
 
 
 def test_the_environment_sets_the_port_but_no_analytics():

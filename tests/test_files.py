@@ -4,7 +4,7 @@ import os
 import threading
 
 import pytest
-from folder_state import OLD
+from folder_state import OLD, Interruption
 from killed import run_script
 
 from utils.files import (
@@ -15,10 +15,6 @@ from utils.files import (
     sha256_of,
     write_text,
 )
-
-
-class Interruption(Exception):
-    """Stands for whatever stops a write midway."""
 
 
 def names_in(folder):

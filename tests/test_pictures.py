@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from folder_state import OLD
 from PIL import Image
 
 from utils.pictures import (
@@ -14,8 +15,6 @@ from utils.pictures import (
     looks_written,
     write_pictures,
 )
-
-OLD = 1_000_000_000  # seconds; a time of change that nothing written now can have
 
 
 def make_rows(count):

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from folder_state import OLD
 from killed import run_script
 from PIL import Image
 
@@ -36,7 +37,6 @@ ARCHIVE = os.environ.get("CIFAR10_ARCHIVE", "")
 SHIPPED = best_first()
 RECORDS = [json.loads(path.read_text()) for path in RESULTS.glob("**/*_gpu.json")]
 APART = [MODELS / name for name in ("wide/model_4.keras", "transfer/model_3_32/model_3.keras")]
-OLD = 1_000_000_000  # seconds; a time of change that nothing written now can have
 
 pytestmark = pytest.mark.skipif(
     not Path(ARCHIVE).is_file(),

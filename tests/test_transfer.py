@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from folder_state import Interruption
 
 from tools import transfer as tool
 from tools.transfer import transfer
@@ -18,10 +19,6 @@ from utils.transfer import cache_features, split_at_features
 
 SETTINGS = {"patch_size": 30, "head_epochs": 2, "epochs": 2}
 RECORDS = ["model_2_40_frozen.json", "model_2_40_tuned.json"]
-
-
-class Interruption(Exception):
-    """Stands for whatever stops a run midway."""
 
 
 @pytest.fixture(scope="module")
