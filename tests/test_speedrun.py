@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from folder_state import Interruption
 
 from tools import recorded_runs
 from tools import speedrun as tool
@@ -19,10 +20,6 @@ OPTIONS = {"runs": 2, "epochs": 1, "width": (4, 4, 4), "seed": 3, "patch_size": 
 OPTIONS["validation_size"] = 0.1
 VARIANT = "model_4_4-4-4_depth_2_epochs_1"
 RUNS = [f"{VARIANT}_seed_3.json", f"{VARIANT}_seed_4.json"]
-
-
-class Interruption(Exception):
-    """Stands for whatever stops a run midway."""
 
 
 def make_root(folder, converted):
@@ -196,9 +193,22 @@ def test_finished_runs_are_not_repeated(finished, monkeypatch):
 def test_a_record_of_other_settings_is_refused(finished):
     root, _ = finished
     before = records_of(root)
-    with pytest.raises(ValueError, match=f"{RUNS[0]}: a record of other settings or data; delete"):
-        speedrun(root, **{**OPTIONS, "patch_size": 30})
+    for seed in (3, 9):  # that of a record, and a new one, which would be summed up with the others
+        with pytest.raises(
+            ValueError, match=r"_seed_[34].json: a record of other settings or data"
+        ):
+            speedrun(root, **{**OPTIONS, "patch_size": 30, "seed": seed})
     assert records_of(root) == before
+    assert not list(root.rglob("*_seed_9*"))
+
+
+def test_the_same_pictures_in_another_archive_are_the_same_data(finished, tmp_path, monkeypatch):
+    _, summary = finished
+    root = shutil.copytree(finished[0], tmp_path / "root")
+    dataset = json.loads((root / "data" / "dataset.json").read_text())
+    (root / "data" / "dataset.json").write_text(json.dumps(dataset | {"archive_sha256": "0"}))
+    monkeypatch.setattr(tool, "train_once", lambda *_: pytest.fail("it ran again"))
+    assert speedrun(root, **OPTIONS)["test_accuracy"] == summary["test_accuracy"]
 
 
 def test_an_interrupted_run_goes_on_from_its_checkpoint(finished, converted, tmp_path, monkeypatch):

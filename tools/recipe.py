@@ -20,8 +20,8 @@ RECIPES = {  # by optimizer; rates are at the top, for patches of 128, and go wi
         "patch_size": 500,
         "peak_rate_of_128": 0.1,
         "warm_up": 0.05,  # share of the steps in which the rate rises from zero
-        "momentum": 0.85,  # Nesterov
-        "weight_decay": 0.015,  # decoupled, share of a kernel a step, times the rate
+        "momentum": 0.85,  # Nesterov, of what SGD trains; Muon has its own
+        "weight_decay": 0.015,  # decoupled, share a step of what SGD trains, times the rate
         **SHARED,
         "whitening_patches": 10,  # of training pictures: 5,000
     },
@@ -101,12 +101,13 @@ def summarise(values):
 def recorded(place, settings, dataset):
     """Return the record (dict) at `place` (pathlib.Path), or None if there is none.
 
-    ValueError if it is of other settings (dict) or data (dict).
+    ValueError if it is of other settings (dict) or data (dict). The same pictures in an archive of
+    another hash, packed anew, are the same data.
     """
     if not place.exists():
         return None
     record = json.loads(place.read_text(encoding="utf-8"))
-    if (record["settings"], record["data"]) != (settings, dataset):
+    if (record["settings"], record["data"]["name"]) != (settings, dataset["name"]):
         raise ValueError(f"{place}: a record of other settings or data; delete it to run it again")
     return record
 

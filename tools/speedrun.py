@@ -124,6 +124,8 @@ def speedrun(
     dataset = read_dataset(root)
     results = Path(root) / dataset["results"] / "speedrun"
     check_writable(results)  # now, not after the training
+    for place in results.glob(f"{variant}_seed_*.json"):
+        recorded(place, settings, dataset)  # refused now, too: all are summed up at the end
     for one in range(seed, seed + runs):
         place = results / f"{variant}_seed_{one}.json"
         record = recorded(place, settings, dataset) or train_once(
@@ -244,7 +246,7 @@ def main():
     )
     try:
         summary = speedrun(ROOT, **vars(parser.parse_args()))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, FloatingPointError) as problem:
         sys.exit(str(problem))
     print(_describe_summary(summary))
 
