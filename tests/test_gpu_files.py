@@ -12,6 +12,7 @@ from tools import pack_pictures as pack_tool
 from tools import ship_gpu_runs as ship_tool
 from tools.pack_pictures import pack_pictures
 from tools.ship_gpu_runs import ship
+from utils.files import sha256_of
 from utils.load_patchs import extract_labels, read_image_labels
 from utils.results import save_model
 
@@ -69,7 +70,7 @@ def trained(root):
     layers = [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 9, 4), keras.layers.Flatten()]
     model = keras.Sequential([*layers, keras.layers.Dense(10, "softmax")], name="model_1")
     models = root / "results" / "sample" / "models" / "gpu" / "model_1_long"
-    save_model(model, models, suffixes=[".keras"], half_precision=True)
+    (path,) = save_model(model, models, suffixes=[".keras"], half_precision=True)
     record = {
         "model": "model_1",
         "data": DATASET,
@@ -81,6 +82,7 @@ def trained(root):
         "validation_accuracy": 0.5,
         "minutes_of_training": 1.5,
         "history": HISTORY,
+        "model_sha256": {path.name: sha256_of(path)},
     }
     place = root / "results" / "sample" / "gpu" / "model_1_long_seed_0.json"
     place.parent.mkdir(parents=True)
@@ -119,6 +121,11 @@ def test_what_is_not_there_to_be_shipped_is_named(root):
 
 def test_a_record_without_its_model_is_named_with_the_remedy(root, trained):
     folder = root / "results" / "sample"
-    (folder / "models" / "gpu" / "model_1_long" / "model_1.keras").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no model there; delete .*_seed_0.json, then"):
+    model = folder / "models" / "gpu" / "model_1_long" / "model_1.keras"
+    trained.save(model)  # in single precision: another file
+    with pytest.raises(ValueError, match=r"not the model that .*_seed_0\.json tells of; delete "):
         ship(root, "model_1_long")
+    model.unlink()
+    with pytest.raises(FileNotFoundError, match=rf"no model there; delete {folder / 'gpu'}, then"):
+        ship(root, "model_1_long")
+    assert not list(folder.glob("model_1_gpu*"))

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import keras
 import numpy as np
 
 from tools.recipe import (
@@ -195,11 +196,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=RUNS, help=", ".join(RUNS))
     names = parser.parse_args().names
+    if keras.backend.backend() != "jax":
+        sys.exit("Keras computes by another backend; start with KERAS_BACKEND=jax, or 'make gpu'")
     if jax.default_backend() == "cpu":
         sys.exit('JAX finds no GPU here; where there is one, pip install "jax[cuda13]"')
     try:
         gpu_runs(ROOT, names)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, FloatingPointError) as problem:
         sys.exit(str(problem))
 
 

@@ -54,7 +54,8 @@ def ship(root, name):
     FileNotFoundError
         If nothing was converted, or there is no such model.
     ValueError
-        If the run is none that is shipped, or the model's file is damaged.
+        If the run is none that is shipped, or the model's file is damaged or another one than
+        the run left.
     """
     if name not in SHIPPED:
         raise ValueError(f"{name!r} is not shipped, expected one of {', '.join(SHIPPED)}")
@@ -67,10 +68,11 @@ def ship(root, name):
         raise FileNotFoundError(f"{place}: no such run yet; 'make gpu' does it")
     trained = json.loads(place.read_text(encoding="utf-8"))
     path = above / "models" / "gpu" / name / f"{trained['model']}.keras"
+    again = f"delete {place.parent}, then 'make gpu' trains all anew"
     if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: no model there; delete {place}, then 'make gpu' trains it"
-        )
+        raise FileNotFoundError(f"{path}: no model there; {again}")
+    if sha256_of(path) != trained["model_sha256"][path.name]:
+        raise ValueError(f"{path}: not the model that {place} tells of; {again}")
     model = load_model(path)
     directory = root / dataset["directory"]
     settings, minutes = trained["settings"], trained["minutes_of_training"]

@@ -202,7 +202,7 @@ def main():
     parser.add_argument("cells", nargs="*", default=CELLS, help="model_2_96, model_3_32, ...")
     try:
         transfer(ROOT, parser.parse_args().cells)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, FloatingPointError) as problem:
         sys.exit(str(problem))
 
 
