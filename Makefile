@@ -49,7 +49,7 @@ threshold: .venv/ready  ## Choose what the page calls none of the ten; after a r
 screenshots: .venv/ready  ## Take the README's pictures of the page; needs Chromium
 	$(BIN)/python -m tools.take_screenshots
 
-export: .venv/ready  ## Write the shipped models as ONNX and LiteRT to build/export
+export: .venv/ready  ## Write the page's models as ONNX and LiteRT to build/export
 	$(BIN)/python -m tools.export_model
 
 space: .venv/ready  ## Put together a Hugging Face Space in build/space
@@ -77,7 +77,7 @@ readme: .venv/ready  ## Put the tables of results, models and thresholds into th
 
 clean:  ## Remove the virtual environment, converted data and checkpoints; an archive stays
 	rm -rf .venv build .pytest_cache .ruff_cache .coverage*
-	rm -rf data/images data/sample data/checkpoints data/cifar-10-batches-py data/*.txt data/*.json
+	rm -rf data/images data/sample data/checkpoints data/cifar-10-batches-py data/*.txt data/*.json data/*.npz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/ready: requirements.txt

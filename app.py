@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever Keras trains by elsewhere
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # 1.4 times as fast where it is off
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ def run_notebook(source, target):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("profile", nargs="?", choices=("quick", "full"), default="quick")
+    profile = os.environ.get("PROFILE") or "quick"
+    parser.add_argument("profile", nargs="?", choices=("quick", "full"), default=profile)
     os.environ["PROFILE"] = parser.parse_args().profile
     for name in FILES:  # the notebooks run in their own folder
         if Path(os.environ.get(name, "")).is_file():

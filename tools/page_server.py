@@ -30,7 +30,7 @@ def serve(*arguments, directory=ROOT, python=sys.executable, **environment):
     with subprocess.Popen(
         [python, "-u", *(arguments or ["app.py"])],
         cwd=directory,
-        env={**os.environ, **environment},
+        env={**os.environ, "GRADIO_SERVER_NAME": "127.0.0.1", **environment},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
