@@ -114,10 +114,18 @@ def models_table(models, records, folder=ROOT / "models"):
 
 
 def put_between(text, marker, table):
-    """Return `text` with `table` in the place of what stands between the comments of `marker`."""
+    """Return `text` with `table` in the place of what stands between the comments of `marker`.
+
+    ValueError if there are none.
+    """
     start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->\n"
     before, _, rest = text.partition(start)
-    return before + start + table + end + rest.partition(end)[2]
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(
+            f"no place for the table of {marker}: put {start.strip()} and {end.strip()}"
+        )
+    return before + start + table + end + after
 
 
 def read_records(pattern):
@@ -153,6 +161,11 @@ def main():
     suffix = "_threshold.json"
     thresholds = read_records(f"models/*{suffix}")
     thresholds = {name.removesuffix(suffix): record for name, record in thresholds.items()}
+    thresholds = {  # of models that are no longer there they say nothing
+        name: record
+        for name, record in thresholds.items()
+        if record["model_sha256"] == sha256_of(ROOT / "models" / f"{name}.keras")
+    }
     models = [path.with_suffix(suffix) for path in best_first() for suffix in (".keras", ".h5")]
     models += [ROOT / "models" / name for name in APART]
     gpu_runs = [run for run in read_records("results/gpu/*.json").values() if "seeds" in run]

@@ -30,11 +30,13 @@ def sample_run(tmp_path_factory):
             "CANDIDATE_PATCHES": 4,
         },
     }
-    for name in NOTEBOOKS:
-        place = root / "notebooks" / name
-        papermill.execute_notebook(
-            place, place, parameters[name], cwd=place.parent, progress_bar=False
-        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROFILE", "quick")
+        for name in NOTEBOOKS:
+            place = root / "notebooks" / name
+            papermill.execute_notebook(
+                place, place, parameters[name], cwd=place.parent, progress_bar=False
+            )
     return root
 
 

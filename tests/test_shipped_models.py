@@ -178,6 +178,15 @@ def test_the_table_of_seeds_tells_mean_and_deviation():
     assert "No run" in update_readme.speedrun_table([])
 
 
+def test_a_table_without_its_place_is_refused():
+    place = "<!-- runs -->\nold\n<!-- /runs -->\n"
+    found = update_readme.put_between(f"before\n{place}after\n", "runs", "new\n")
+    assert found == f"before\n{place}after\n".replace("old", "new")
+    for text in ("before\n", "before\n<!-- runs -->\nold\n", "<!-- /runs -->\n<!-- runs -->\n"):
+        with pytest.raises(ValueError, match="no place for the table of runs: put <!-- runs -->"):
+            update_readme.put_between(text, "runs", "new\n")
+
+
 def test_what_a_gpu_trained_names_it():
     own = {"model": "model_9", "profile": "gpu", "settings": {"final_epochs": 75}, "runs": 1}
     own |= {"seed": 0, "test_accuracy": 0.9, "test_macro_f1": 0.9, "test_accuracy_averaged": 0.9}
