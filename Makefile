@@ -6,6 +6,9 @@ BIN := .venv/bin
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
+# A process a core, but no more than memory allows: each holds TensorFlow.
+WORKERS := -n auto --maxprocesses 4
+
 .PHONY: run full test fuzz lint audit coverage app threshold screenshots export space deploy-space
 .PHONY: benchmarks speedrun gpu transfer readme clean help
 
@@ -19,8 +22,8 @@ full: .venv/ready  ## Run both notebooks in the full profile
 	$(BIN)/python run_notebooks.py full
 
 test: .venv/ready  ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests_jax
+	$(BIN)/python -m pytest $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest $(WORKERS) --dist loadfile tests_jax
 
 fuzz: .venv/ready  ## Try 100,000 inputs on the readers of batches and names files
 	FUZZ_INPUTS=100000 TQDM_DISABLE=1 $(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-show-statistics
@@ -36,8 +39,8 @@ audit: .venv/ready  ## Look for known vulnerabilities of the installed packages;
 
 coverage: .venv/ready  ## Run the tests and show which lines they don't reach; less than 95 % fails
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile tests_jax
+	$(BIN)/coverage run -m pytest $(WORKERS) --dist loadfile
+	$(BIN)/coverage run -m pytest $(WORKERS) --dist loadfile tests_jax
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
 
 app: .venv/ready  ## Serve the page on 127.0.0.1

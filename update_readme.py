@@ -158,13 +158,12 @@ def main():
     runs = list(read_records("results/*.json").values())
     transfers = list(read_records("results/transfer/*.json").values())
     speedruns = read_records("results/speedrun/*.json").values()
-    suffix = "_threshold.json"
-    thresholds = read_records(f"models/*{suffix}")
-    thresholds = {name.removesuffix(suffix): record for name, record in thresholds.items()}
-    thresholds = {  # of models that are no longer there they say nothing
-        name: record
-        for name, record in thresholds.items()
-        if record["model_sha256"] == sha256_of(ROOT / "models" / f"{name}.keras")
+    records = read_records("models/*_threshold.json")
+    thresholds = {  # those that were chosen for the very models that are there
+        path.stem: record
+        for path in sorted(best_first())
+        if (record := records.get(f"{path.stem}_threshold.json"))
+        and record["model_sha256"] == sha256_of(path)
     }
     models = [path.with_suffix(suffix) for path in best_first() for suffix in (".keras", ".h5")]
     models += [ROOT / "models" / name for name in APART]

@@ -162,6 +162,7 @@ def read_image_labels(
     cache : {None, "memory"} or path-like
         Keep the decoded pixels as uint8 in memory or in files, whose names are this one with a
         hash of names, labels and size; None decodes in every pass and holds a few patches only.
+        One program at a time writes such files: delete the ``.lockfile`` that a killed one leaves.
     max_shift : int, optional
         Augment: mirror half of the pictures and translate each by up to so many pixels, edges
         reflected; 0 only mirrors, None leaves the pictures as they are.
