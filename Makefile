@@ -7,7 +7,7 @@ export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # A process a core, but no more than memory allows: each holds TensorFlow.
-WORKERS := -n auto --maxprocesses 4
+WORKERS := -n logical --maxprocesses 4
 
 .PHONY: run full test fuzz lint audit coverage app threshold screenshots export space deploy-space
 .PHONY: benchmarks speedrun gpu transfer readme clean help
