@@ -16,7 +16,7 @@ SHARED = {
     "alternate": True,  # each picture is mirrored in every second epoch
 }
 RECIPES = {  # by optimizer; rates are at the top, for patches of 128, and go with their size
-    "muon": {  # as in the notebook
+    "muon": {
         "patch_size": 500,
         "peak_rate_of_128": 0.1,
         "warm_up": 0.05,  # share of the steps in which the rate rises from zero
@@ -25,7 +25,7 @@ RECIPES = {  # by optimizer; rates are at the top, for patches of 128, and go wi
         **SHARED,
         "whitening_patches": 10,  # of training pictures: 5,000
     },
-    "sgd": {  # of the long runs of Models 1 and 3, and of their teacher
+    "sgd": {  # as in the notebook
         "patch_size": 128,
         "peak_rate_of_128": 0.2,
         "warm_up": 0.25,
