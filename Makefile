@@ -6,9 +6,8 @@ BIN := .venv/bin
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-# A process a core, but no more than memory allows: each holds TensorFlow. In their order the files
-# keep all busy to the end; by default those with few tests come last, and these take longest.
-WORKERS := -n logical --maxprocesses 4 --no-loadscope-reorder
+# A process a core, but no more than memory allows: each holds TensorFlow.
+WORKERS := -n logical --maxprocesses 4
 
 .PHONY: run full test fuzz lint audit coverage app threshold screenshots export space deploy-space
 .PHONY: benchmarks speedrun gpu transfer readme clean help

@@ -109,3 +109,9 @@ def test_the_record_lies_beside_its_model(data, tmp_path, monkeypatch, capsys):
         tool.measure(classifier_of(brightness))["threshold"], abs=1e-4
     )
     assert "made_up_threshold.json" in capsys.readouterr().out
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["choose_threshold", str(tmp_path / "none.keras")])
+    with pytest.raises(SystemExit, match=r"none\.keras: no model there; train one"):
+        tool.main()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from utils import results
 from utils.download_handle_data import CLASS_NAMES
@@ -163,6 +164,17 @@ def test_a_record_that_json_cannot_hold_leaves_the_old_one(tmp_path):
         write_run_record(path, seed=object())
     assert path.read_bytes() == old
     assert names_in(tmp_path) == ["run.json"]
+
+
+def test_the_record_names_a_gpu_that_tensorflow_computes_on(tmp_path, monkeypatch):
+    path = tmp_path / "run.json"
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"the first {kind}"])
+    details = {"the first GPU": {"device_name": "Some GPU"}}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", details.get)
+    assert write_run_record(path)["accelerator"] == "Some GPU"
+    assert write_run_record(path, accelerator="another")["accelerator"] == "another"
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    assert "accelerator" not in write_run_record(path)
 
 
 def test_the_processor_has_a_name(monkeypatch, tmp_path):

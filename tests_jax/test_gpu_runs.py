@@ -92,6 +92,9 @@ def test_the_command_line_wants_a_gpu(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["gpu_runs", "model_4"])
     with pytest.raises(SystemExit, match="JAX finds no GPU here"):
         tool.main()
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    with pytest.raises(SystemExit, match="start with KERAS_BACKEND=jax"):
+        tool.main()
 
 
 @pytest.mark.parametrize("name", tool.RUNS)
