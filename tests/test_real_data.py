@@ -21,12 +21,7 @@ from utils.download_handle_data import (
     extract_cifar10_data,
 )
 from utils.load_patchs import extract_labels, load_paths_labels, read_image_labels
-from utils.model_training_testing import (
-    model_1,
-    one_cycle_schedule,
-    predict,
-    train_and_evaluate_models,
-)
+from utils.model_training_testing import model_1, predict, train_and_evaluate_models
 from utils.names_file import split_names_file
 from utils.read_batches import read_batch
 from utils.read_model import load_model
@@ -171,22 +166,22 @@ def test_second_conversion_writes_nothing(real, verify):
 def test_model_1_learns_in_a_quick_training(real, tmp_path):
     keras.utils.set_random_seed(0)
     few, train, validation = (tmp_path / f"{name}.txt" for name in ("few", "train", "validation"))
-    split_names_file(real.train_names, tmp_path / "rest.txt", few, validation_size=1500)
-    split_names_file(few, train, validation, validation_size=500)
+    split_names_file(real.train_names, tmp_path / "rest.txt", few, validation_size=3500)
+    split_names_file(few, train, validation, validation_size=1000)
     options = {"images_directory": real.images, "cache": "memory"}
     model, history = train_and_evaluate_models(
         [model_1()],
-        read_image_labels(train, 50, (32, 32), shuffle=True, **options),
+        read_image_labels(train, 20, (32, 32), shuffle=True, **options),
         read_image_labels(validation, 250, (32, 32), **options),
         epochs=2,  # after one, batch normalisation's averages have not yet settled
-        batch_size=50,
+        batch_size=20,
         final_model=True,
-        l_r=one_cycle_schedule(0.02, 2 * 20),
+        l_r=0.01,
         verbose=2,
     )
     accuracy, *_ = predict(model, read_image_labels(validation, 250, (32, 32), **options))
     assert accuracy == pytest.approx(history.history["val_accuracy"][-1])
-    assert accuracy > 0.2  # chance alone gives 0.1 with a deviation of 0.013
+    assert accuracy > 0.25
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -37,7 +37,8 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
     suffixes : sequence of str
         Which of the two formats.
     half_precision : bool
-        Keep float16 weights in the files, of half the size; loaded, they are float32 again.
+        Keep kernels as float16 in the files, of about half the size; loaded, they are float32
+        again. What has one axis stays as it is: means, variances, biases.
 
     Returns
     -------
