@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:In the future `np:FutureWarning"
 
 
 def built(builder):
+    keras.utils.clear_session()
     model = builder()
     random = np.random.default_rng(0)
     model.set_weights([w + random.random(w.shape, np.float32) / 50 for w in model.get_weights()])
@@ -19,6 +21,7 @@ def built(builder):
 def saved(model, tmp_path):
     path = tmp_path / f"{model.name}.keras"
     model.save(path)
+    keras.utils.clear_session()  # layers get their names anew, as in the program that exports
     return path
 
 

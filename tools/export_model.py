@@ -68,7 +68,8 @@ def _exportable(model):
         if not isinstance(layer, keras.layers.Normalization):
             return layer.__class__.from_config(layer.get_config())
         scale = 1 / np.sqrt(np.ravel(layer.variance))
-        return keras.layers.Rescaling(scale.tolist(), (-np.ravel(layer.mean) * scale).tolist())
+        shift = -np.ravel(layer.mean) * scale
+        return keras.layers.Rescaling(scale.tolist(), shift.tolist(), name=layer.name)
 
     copy = keras.models.clone_model(model, clone_function=replace)
     copy.set_weights(model.get_weights())
