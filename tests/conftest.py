@@ -24,6 +24,7 @@ from utils.download_handle_data import CLASS_NAMES, ConvertDataToImages, extract
 from utils.sample_data import write_sample_archive
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings of TensorFlow's C++ part
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `make test` and the page have it
 
 
 class Converted(NamedTuple):
