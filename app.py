@@ -18,7 +18,7 @@ if __name__ == "__main__":
     # The page starts in two thirds of the time without what Keras imports only where it is
     # installed, with no search for garbage in what the imports make, and without the type stubs
     # that Gradio writes of each component whose source it finds.
-    sys.modules.update(dict.fromkeys(("matplotlib", "sklearn")))
+    sys.modules.update(dict.fromkeys(("matplotlib", "sklearn", "jax", "IPython")))
     gc.disable()
     with patch("inspect.getfile", side_effect=OSError):
         import gradio  # noqa: F401

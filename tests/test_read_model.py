@@ -206,7 +206,7 @@ def test_what_is_no_plain_layer_is_named(path, change, named):
 def test_the_page_says_at_its_start_what_is_wrong_with_a_model(tmp_path, monkeypatch, wrong):
     for name in ("MODELS", "RESULTS"):
         monkeypatch.setattr(shipped_models, name, tmp_path / name.lower())
-    for name in ("matplotlib", "sklearn"):  # which the page hides, and other tests need
+    for name in ("matplotlib", "sklearn", "jax", "IPython"):  # hidden by the page, used by tests
         monkeypatch.setitem(sys.modules, name, sys.modules.get(name))
     path = tmp_path / "models" / "model_1.keras"
     path.parent.mkdir()
