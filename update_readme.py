@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent
 BASELINE = ["Model 1, published baseline", "85.67 %", "0.8557", "", "", "", ""]
 
 # Models that the page does not offer, in models/.
-APART = ("wide/model_4.keras", "wide/model_4.h5")
+APART = ("full/model_4.keras", "full/model_4.h5", "wide/model_4.keras", "wide/model_4.h5")
 APART += ("transfer/model_2_96/model_2.keras", "transfer/model_3_32/model_3.keras")
 
 
@@ -66,8 +66,6 @@ def speedrun_table(summaries):
         settings = summary["settings"]
         name = _name(settings["model"], settings)
         seeds = ", ".join(map(str, summary["seeds"]))
-        if {"teacher", "teacher_sha256"} & set(settings):
-            name += ", distilled"
         rows.append(
             [
                 name,
@@ -142,9 +140,11 @@ def _with_deviation(found):
 
 
 def _name(model, settings):
-    """Return the name of a model, of Model 4 the width, and Muon if it trained the model."""
+    """Return the name of a model, of Model 4 the width, and what is special in its training."""
     width = settings.get("width") or settings.get("model_4_width")
     name = f"{model}, {'-'.join(map(str, width))}" if model == "model_4" and width else model
+    if {"teacher", "teacher_sha256"} & set(settings):
+        name += ", distilled"
     return f"{name}, Muon" if settings.get("kernel_rate") else name
 
 

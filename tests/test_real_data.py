@@ -29,8 +29,12 @@ from utils.results import processor_name
 from utils.shipped_models import MODELS, RESULTS, best_first, record_of
 
 ARCHIVE = os.environ.get("CIFAR10_ARCHIVE", "")
-SHIPPED = best_first()
-RECORDS = [json.loads(path.read_text()) for path in RESULTS.glob("**/*_gpu.json")]
+SHIPPED = [*best_first(), MODELS / "full" / "model_4.keras"]
+RECORDS = [
+    json.loads(path.read_text())
+    for folder in (RESULTS, RESULTS / "transfer")
+    for path in folder.glob("*.json")
+]
 APART = [MODELS / name for name in ("wide/model_4.keras", "transfer/model_3_32/model_3.keras")]
 
 pytestmark = pytest.mark.skipif(
@@ -184,10 +188,10 @@ def test_model_1_learns_in_a_quick_training(real, tmp_path):
     assert accuracy > 0.25
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_shipped_model_gets_its_recorded_scores_back(real, path):
     """Exactly, but for three pictures whose answer another processor's rounding may turn."""
-    record = SHIPPED[path]
+    record = record_of(path, RECORDS)
     patch_size = record["settings"]["patch_size"]
     dataset = read_image_labels(real.test_names, patch_size, (32, 32), images_directory=real.images)
     accuracy, macro_f1, *_ = predict(load_model(path), dataset)

@@ -11,7 +11,7 @@ from utils.files import sha256_of
 from utils.shipped_models import MODELS, best_first
 
 SHIPPED = best_first()
-WIDE = MODELS / "wide" / "model_4.keras"
+APART = [MODELS / folder / "model_4.keras" for folder in ("full", "wide")]
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_damaged_record_is_named_with_the_remedy(write, content, words):
 
 
 @pytest.mark.parametrize(
-    "path", [*SHIPPED, WIDE], ids=lambda path: f"{path.parent.name}-{path.stem}"
+    "path", [*SHIPPED, *APART], ids=lambda path: f"{path.parent.name}-{path.stem}"
 )
 def test_both_files_of_a_shipped_model_predict_the_same(path):
     first, second = (

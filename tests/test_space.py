@@ -57,7 +57,7 @@ def test_it_holds_what_the_page_needs_and_nothing_else(space):
     assert models == {path.name for path in best_first()}
     assert not list(space.rglob("*.h5"))
     assert "tensorflow-cpu==" in (space / "requirements.txt").read_text()
-    assert sum(path.stat().st_size for path in space.rglob("*") if path.is_file()) < 15e6
+    assert sum(path.stat().st_size for path in space.rglob("*") if path.is_file()) < 5e6
 
 
 def test_it_serves_from_its_own_folder(space, label):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from tools import gpu_runs as tool
-from tools.gpu_runs import gpu_runs
+from tools.gpu_runs import RUNS, gpu_runs
+from tools.recipe import VALIDATION_SIZE, recorded
 from utils.files import sha256_of
+from utils.shipped_models import RESULTS
 
 DATASET = {"name": "CIFAR-10", "directory": "data", "results": "results"}
 SMALL = {"epochs": 1, "patch_size": 8, "runs": 2}
@@ -73,6 +75,14 @@ def test_what_is_recorded_is_not_repeated(finished, monkeypatch):
     assert gpu_runs(root, ["model_4"], **SMALL, width=[4, 4, 4]) == summaries
     with pytest.raises(ValueError, match=r"model_4_seed_0.json: a record of other settings"):
         gpu_runs(root, ["model_4"], **SMALL, width=[4, 4, 6])
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_is_shipped_is_recorded_of_these_settings(name):
+    """So that `make gpu` has nothing to do, and the README's table is of these runs."""
+    settings = {**RUNS[name], "validation_size": VALIDATION_SIZE}
+    for seed in range(settings.pop("runs")):
+        assert recorded(RESULTS / "gpu" / f"{name}_seed_{seed}.json", settings, DATASET)
 
 
 def test_a_pupil_without_its_teacher_is_refused(finished):

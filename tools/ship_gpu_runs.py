@@ -1,6 +1,6 @@
 """Measure what `tools.gpu_runs` has trained as everything else is measured, and ship it.
 
-    python -m tools.ship_gpu_runs [model_1_long model_4_wide_muon model_3]
+    python -m tools.ship_gpu_runs [model_1_long model_4_small ...]
 
 Enters: ``models/gpu/<name>/``, the records in ``results/gpu/`` and the converted pictures. Leaves:
 the model where `SHIPPED` says, its weights in half precision, and beside the notebook's results a
@@ -28,6 +28,7 @@ from utils.results import (
 FIRST = 512  # test pictures whose answers are counted apart: quick to check again
 SHIPPED = {  # run to the folder of its model, and the record in results/
     "model_1_long": ("models", "model_1_gpu"),
+    "model_4_small": ("models", "model_4_gpu"),
     "model_4_wide_muon": ("models/wide", "model_4_wide_gpu"),
     "model_3": ("models/transfer/model_3_32", "transfer/model_3_32_tuned_gpu"),
 }
