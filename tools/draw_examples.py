@@ -8,8 +8,8 @@ from utils.download_handle_data import ROOT
 from utils.files import atomic_path
 
 EXAMPLES = ROOT / "images" / "examples"
-SIDE = 256  # pixels
-FINE = 3  # drawn larger by this factor, then reduced, for smooth edges
+SIDE = 128  # pixels
+FINE = 6  # drawn larger by this factor, then reduced, for smooth edges
 
 
 def draw_deer():
@@ -91,8 +91,8 @@ if __name__ == "__main__":
         "2_automobile": draw_car(),
         "3_cat": _photo(skimage.data.chelsea()),
         "4_rocket": _photo(skimage.data.rocket()),
-        "5_coffee": _photo(skimage.data.coffee()),
+        "5_galaxies": _photo(skimage.data.hubble_deep_field()),
     }
     for name, picture in pictures.items():
         with atomic_path(EXAMPLES / f"{name}.png") as temporary:
-            picture.save(temporary, optimize=True)
+            picture.quantize(256).save(temporary, optimize=True)  # a third to decode
