@@ -36,6 +36,7 @@ CSS = """
 .answer b.doubted {font-size: 1.7rem; color: inherit}
 .seen {display: flex; gap: 1rem; align-items: end; justify-content: center; flex-wrap: wrap}
 .seen img {image-rendering: pixelated; margin: 0}
+#picture img {object-fit: contain}  /* a small picture fills its place too */
 #notice p:empty {display: none}
 #notice p {font-weight: bold; text-align: center}
 .several {overflow-x: auto; text-align: left}
