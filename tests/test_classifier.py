@@ -86,7 +86,8 @@ def test_a_model_on_a_backbone_loads_too(tmp_path):
 def test_a_model_of_other_layers_gives_what_keras_gives(tmp_path, use_bias):
     layers = keras.layers
     inputs = keras.Input((32, 32, 3))
-    features = layers.GlobalMaxPooling2D()(layers.Conv2D(4, 3)(inputs))
+    filtered = layers.Activation("gelu")(layers.Conv2D(4, 3, activation="gelu")(inputs))
+    features = layers.GlobalMaxPooling2D()(filtered)
     head = layers.Dense(10, "softmax", use_bias=use_bias, bias_initializer="random_normal")
     model = keras.Model(inputs, head(layers.Rescaling(1 / 9)(features)))
     model.save(tmp_path / "other.keras")
