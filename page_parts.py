@@ -18,8 +18,8 @@ from utils.picture_input import BETTER, MAX_BYTES
 HEADER = ("file", "class", "percent", "note", *CLASS_NAMES)
 BAR, PREDICTED, DOUBTED = "#9db4c8", "#e4572e", "#8d8d8d"
 LAYOUT = {
-    "height": 380,
-    "margin": {"l": 90, "r": 10, "t": 10, "b": 50},
+    "height": 400,
+    "margin": {"l": 90, "r": 10, "t": 30, "b": 50},  # above it, Plotly's buttons
     "xaxis": {
         "title": {"text": "percent", "standoff": 8},
         "range": [0, 130],  # room for the number beside a full bar

@@ -74,6 +74,10 @@ def test_a_picture_gets_its_label_its_chart_and_what_the_model_sees(page, deer, 
         )
         frame = opened.locator("#chart").bounding_box()
         assert min(left_edges) >= frame["x"]
+        opened.hover("#chart")
+        buttons = opened.locator("#chart .modebar").bounding_box()
+        first = opened.locator("#chart .ytick text", has_text="airplane").bounding_box()
+        assert buttons["y"] + buttons["height"] <= first["y"]
         colours = opened.eval_on_selector_all(
             "#chart .bars .point path", "bars => bars.map(b => getComputedStyle(b).fill)"
         )
