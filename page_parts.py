@@ -17,19 +17,21 @@ from utils.picture_input import BETTER, MAX_BYTES
 
 HEADER = ("file", "class", "percent", "note", *CLASS_NAMES)
 BAR, PREDICTED, DOUBTED = "#9db4c8", "#e4572e", "#8d8d8d"
-LAYOUT = {
-    "height": 400,
-    "margin": {"l": 90, "r": 10, "t": 30, "b": 50},  # above it, Plotly's buttons
-    "xaxis": {
-        "title": {"text": "percent", "standoff": 8},
-        "range": [0, 130],  # room for the number beside a full bar
-        "tickvals": [0, 25, 50, 75, 100],
-    },
-    "yaxis": {"autorange": "reversed", "tickmode": "linear"},
-    "paper_bgcolor": "white",
-    "plot_bgcolor": "white",
-    "font": {"size": 14},
-}
+LAYOUT = json.dumps(
+    {
+        "height": 400,
+        "margin": {"l": 90, "r": 10, "t": 30, "b": 50},  # above it, Plotly's buttons
+        "xaxis": {
+            "title": {"text": "percent", "standoff": 8},
+            "range": [0, 130],  # room for the number beside a full bar
+            "tickvals": [0, 25, 50, 75, 100],
+        },
+        "yaxis": {"autorange": "reversed", "tickmode": "linear"},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "font": {"size": 14},
+    }
+)
 CSS = """
 .answer {text-align: center; min-height: 6.5em}
 .answer b {display: block; font-size: 2.6rem; line-height: 1.2; color: #e4572e}
@@ -124,7 +126,7 @@ def chart(answer):
         "cliponaxis": False,
         "hovertemplate": "%{y}: %{x:.2f} %<extra></extra>",
     }
-    return json.dumps({"data": [bars], "layout": LAYOUT})
+    return f'{{"data": [{json.dumps(bars)}], "layout": {LAYOUT}}}'
 
 
 def seen(answer):

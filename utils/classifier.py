@@ -122,7 +122,8 @@ def classify(picture, classifier):
         If the file holds no picture; the message is a sentence for who uploaded it.
     """
     square = picture if isinstance(picture, np.ndarray) else load_square(picture)
-    seen, probabilities, score = (result.numpy() for result in classifier.look(square))
+    results = classifier.look(tf.constant(square))  # a function takes longer to make it a tensor
+    seen, probabilities, score = (result.numpy() for result in results)
     shares = dict(zip(CLASS_NAMES, map(float, probabilities), strict=True))
     return Answer(
         CLASS_NAMES[int(probabilities.argmax())],
