@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 
+import keras
 import numpy as np
 import pytest
 from folder_state import Interruption
@@ -231,6 +232,28 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(finished, converted, tmp
     uninterrupted = records_of(finished[0])[0]
     assert record["history"]["loss"] == pytest.approx(uninterrupted["history"]["loss"], rel=1e-4)
     assert record["test_accuracy"] == pytest.approx(uninterrupted["test_accuracy"], abs=0.051)
+
+
+def test_an_interrupted_run_goes_on_with_its_own_teacher_only(finished, tmp_path, monkeypatch):
+    root, checkpoints = finished[0], finished[0] / "data" / "sample" / "checkpoints" / "speedrun"
+
+    def interrupt(*_, **__):
+        raise Interruption
+
+    monkeypatch.setattr(tool, "train_and_evaluate_models", interrupt)
+    for seed in (0, 1):
+        keras.utils.set_random_seed(seed)
+        model_1().save(tmp_path / f"model_9_{seed}.keras")
+    teacher = tmp_path / "model_9.keras"
+    shutil.copy(tmp_path / "model_9_0.keras", teacher)
+    with pytest.raises(Interruption):
+        speedrun(root, **OPTIONS, teacher=teacher)
+    with pytest.raises(Interruption):  # the same once more
+        speedrun(root, **OPTIONS, teacher=teacher)
+    shutil.copy(tmp_path / "model_9_1.keras", teacher)
+    with pytest.raises(ValueError, match=r"model_9_seed_3: checkpoints of other settings; delete"):
+        speedrun(root, **OPTIONS, teacher=teacher)
+    shutil.rmtree(checkpoints)
 
 
 def test_histories_of_the_notebook_are_read_with_their_times(finished, tmp_path):

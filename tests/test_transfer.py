@@ -156,6 +156,12 @@ def test_an_interrupted_run_goes_on_to_the_same_end(finished, converted, tmp_pat
     with pytest.raises(Interruption):
         transfer(other, ["model_2_40"], **SETTINGS)
     monkeypatch.setattr(tool, "train_head", lambda *_: pytest.fail("the head was trained again"))
+    frozen = other / "results" / "sample" / "transfer" / RECORDS[0]
+    record = frozen.read_text()
+    frozen.unlink()
+    with pytest.raises(ValueError, match="model_2_40: checkpoints of other settings; delete it"):
+        transfer(other, ["model_2_40"], **SETTINGS, head_rate=0.01)
+    frozen.write_text(record)
     _, resumed = transfer(other, ["model_2_40"], **SETTINGS)
     assert len(calls) == SETTINGS["head_epochs"] + 3
     assert resumed["history"]["loss"] == pytest.approx(whole["history"]["loss"], rel=1e-4)

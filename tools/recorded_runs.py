@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+from utils.files import write_text
 from utils.load_patchs import read_image_labels
 from utils.model_training_testing import predict
 from utils.names_file import split_names_file
@@ -21,6 +22,17 @@ def read_dataset(root):
         raise FileNotFoundError(
             f"{path}: nothing was converted yet; run the first notebook, or make run"
         ) from error
+
+
+def claim(checkpoints, settings):
+    """Note in a folder of `checkpoints` (pathlib.Path) which `settings` (dict) they belong to.
+
+    ValueError if they belong to others: a checkpoint itself knows only those of its training.
+    """
+    place = checkpoints / "settings.json"
+    if place.exists() and json.loads(place.read_text(encoding="utf-8")) != settings:
+        raise ValueError(f"{checkpoints}: checkpoints of other settings; delete it to start over")
+    write_text(place, json.dumps(settings, indent=2) + "\n")
 
 
 def read_pictures(directory, place, settings, seed):

@@ -34,7 +34,7 @@ from tools.recipe import (
     recorded,
     write_summary,
 )
-from tools.recorded_runs import measure, read_dataset, read_pictures
+from tools.recorded_runs import claim, measure, read_dataset, read_pictures
 from utils.checks import positive_integer
 from utils.download_handle_data import ROOT
 from utils.files import atomic_path, check_writable, sha256_of
@@ -150,6 +150,7 @@ def train_once(root, place, seed, settings, dataset, teacher=None):
     """
     directory = Path(root) / dataset["directory"]
     checkpoints = directory / "checkpoints" / "speedrun" / Path(place).stem
+    claim(checkpoints, settings)
     keras.utils.set_random_seed(seed)  # first of all: the order of the pictures follows it, too
     pictures = read_pictures(directory, checkpoints, settings, seed)
     model = _build(settings, pictures.plain_train)

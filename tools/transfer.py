@@ -19,7 +19,7 @@ from pathlib import Path
 import keras
 
 from tools.recipe import recorded
-from tools.recorded_runs import measure, read_dataset, read_pictures
+from tools.recorded_runs import claim, measure, read_dataset, read_pictures
 from utils.download_handle_data import ROOT
 from utils.files import check_writable, sha256_of
 from utils.model_training_testing import (
@@ -103,6 +103,7 @@ def train_cell(root, cell, places, settings, dataset):
     name, side = _parse(cell)
     directory = Path(root) / dataset["directory"]
     checkpoints = directory / "checkpoints" / "transfer" / cell
+    claim(checkpoints, settings)
     keras.utils.set_random_seed(settings["seed"])  # first of all: the order follows it, too
     pictures = read_pictures(directory, checkpoints, settings, settings["seed"])
     build, variable = BUILDERS[name]
