@@ -16,10 +16,10 @@ help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
 
 run: .venv/ready  ## Run both notebooks in the quick profile
-	$(BIN)/python run_notebooks.py quick
+	$(BIN)/python -m tools.run_notebooks quick
 
 full: .venv/ready  ## Run both notebooks in the full profile
-	$(BIN)/python run_notebooks.py full
+	$(BIN)/python -m tools.run_notebooks full
 
 test: .venv/ready  ## Run the tests
 	$(BIN)/python -m pytest $(WORKERS) --dist loadfile

@@ -26,13 +26,13 @@ if __name__ == "__main__":
 import gradio as gr
 from gradio.components.plot import PlotData
 
-import page_parts
-from utils import download_handle_data
-from utils.classifier import classify, load_classifier
-from utils.download_handle_data import ROOT
+from utils.base import cifar10
+from utils.base.cifar10 import ROOT
 from utils.load_patchs import handle_images_path_and_labels, load_paths_labels
-from utils.picture_input import MAX_BYTES
-from utils.shipped_models import MODELS, RESULTS, best_first
+from utils.results.records import MODELS, RESULTS, best_first
+from utils.serving import page_parts
+from utils.serving.classifier import classify, load_classifier
+from utils.serving.picture_input import MAX_BYTES
 
 EXAMPLES = ROOT / "images" / "examples"
 KEPT_SECONDS, SWEEP_SECONDS = 3600, 600  # an upload's life; how often old ones are deleted
@@ -52,7 +52,7 @@ def load_models(models=MODELS, results=RESULTS):
 
     Returns
     -------
-    classifiers : list of utils.classifier.Classifier
+    classifiers : list of utils.serving.classifier.Classifier
         The highest recorded test accuracy first.
     accuracies : dict of str to float, 0 to 1
         By name, of those that have one recorded.
@@ -204,7 +204,7 @@ def only_uploads(component):
 def example_pictures():
     """Return paths (list of str): the shipped examples, then a real test picture of each class."""
     shipped = sorted(map(str, EXAMPLES.glob("*.png")))
-    names_file = download_handle_data.DATA_DIRECTORY / "test_names.txt"
+    names_file = cifar10.DATA_DIRECTORY / "test_names.txt"
     if not names_file.is_file():
         return shipped
     first = {label: (name, label) for name, label in reversed(load_paths_labels(names_file))}

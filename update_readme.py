@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from utils.files import sha256_of, write_text
-from utils.results import markdown_table
-from utils.shipped_models import best_first, record_of
+from utils.base.files import sha256_of, write_text
+from utils.results.records import best_first, record_of
+from utils.results.reports import markdown_table
 
 ROOT = Path(__file__).resolve().parent
 # What this repository sets out from: Model 1 as its first author published it, one run.

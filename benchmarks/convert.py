@@ -12,9 +12,10 @@ import numpy as np
 from pairs import compare
 from PIL import Image
 
-from utils.archive import BATCHES_FOLDER
-from utils.download_handle_data import DATA_DIRECTORY, ConvertDataToImages
-from utils.read_batches import read_batch
+from utils.archive.batches import read_batch
+from utils.archive.members import BATCHES_FOLDER
+from utils.base.cifar10 import DATA_DIRECTORY
+from utils.download_handle_data import ConvertDataToImages
 
 BATCH = DATA_DIRECTORY / BATCHES_FOLDER / "test_batch"
 

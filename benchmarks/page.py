@@ -24,13 +24,13 @@ import keras
 import numpy as np
 from gradio_client import Client, handle_file
 
-import page_parts
 from tools.export_model import export_model, litert_runner, onnx_runner
 from tools.page_server import serve
-from utils.classifier import BATCH, classify, load_classifier, run_in_batches
-from utils.download_handle_data import DATA_DIRECTORY, ROOT
-from utils.results import markdown_table, processor_name
-from utils.shipped_models import best_first
+from utils.base.cifar10 import DATA_DIRECTORY, ROOT
+from utils.results.records import best_first, processor_name
+from utils.results.reports import markdown_table
+from utils.serving import page_parts
+from utils.serving.classifier import BATCH, classify, load_classifier, run_in_batches
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else next(iter(best_first()))
 EXAMPLES = sorted((ROOT / "images" / "examples").glob("*.png"))  # 128 pixels wide

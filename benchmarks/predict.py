@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 from pairs import compare
 
-from utils.download_handle_data import DATA_DIRECTORY
+from utils.base.cifar10 import DATA_DIRECTORY
 from utils.load_patchs import extract_labels, read_image_labels
 from utils.model_training_testing import model_1, predict
 

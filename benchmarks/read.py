@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 from pairs import compare
 
-from utils.download_handle_data import DATA_DIRECTORY
+from utils.base.cifar10 import DATA_DIRECTORY
 from utils.load_patchs import handle_images_path_and_labels, load_paths_labels, read_image_labels
 
 TRAIN_NAMES, TEST_NAMES = DATA_DIRECTORY / "train_names.txt", DATA_DIRECTORY / "test_names.txt"

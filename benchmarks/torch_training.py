@@ -40,7 +40,7 @@ def model_4():
 
 
 def mirror_and_shift(images, max_shift):
-    """Augment images (tensor of float, shape (N, 3, 32, 32)) as `utils.augment` does."""
+    """Augment images (tensor of float, shape (N, 3, 32, 32)) as `utils.pipeline.augment` does."""
     padded = nn.functional.pad(images, [max_shift] * 4, mode="reflect").permute(0, 2, 3, 1)
     shifts = torch.randint(2 * max_shift + 1, (2, len(images), 1))
     rows, columns = shifts + torch.arange(32)

@@ -23,11 +23,11 @@ import numpy as np
 import tensorflow as tf
 from pairs import compare
 
-from utils.augment import augment_patches
-from utils.fast_training import has_bfloat16, training_twin
-from utils.load_patchs import to_float
 from utils.model_training_testing import model_1, model_4
-from utils.models import whiten
+from utils.pipeline.augment import augment_patches
+from utils.pipeline.read_pictures import to_float
+from utils.training.models import whiten
+from utils.training.twins import has_bfloat16, training_twin
 
 SETTINGS = {"batch": 128, "steps": 20, "max_shift": 2, "rate": 0.01, "momentum": 0.9}
 

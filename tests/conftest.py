@@ -18,10 +18,12 @@ import pytest
 from small_pictures import encode, numbered_pictures
 
 from tools.page_server import serve
-from utils import download_handle_data, fetch
-from utils.archive import TEST_BATCH, TRAIN_BATCHES
-from utils.download_handle_data import CLASS_NAMES, ConvertDataToImages, extract_cifar10_data
-from utils.sample_data import write_sample_archive
+from utils.archive import fetch
+from utils.archive.members import TEST_BATCH, TRAIN_BATCHES
+from utils.archive.sample import write_sample_archive
+from utils.base import cifar10
+from utils.base.cifar10 import CLASS_NAMES
+from utils.download_handle_data import ConvertDataToImages, extract_cifar10_data
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings of TensorFlow's C++ part
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `make test` and the page have it
@@ -40,14 +42,14 @@ class Converted(NamedTuple):
 def training_in_float32(tmp_path_factory):
     """Every processor trains as one without bfloat16, so that sums can be compared."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("utils.fast_training.CPU_INFO", tmp_path_factory.mktemp("cpu") / "none")
+        patch.setattr("utils.training.twins.CPU_INFO", tmp_path_factory.mktemp("cpu") / "none")
         yield
 
 
 @pytest.fixture(autouse=True)
 def data_directory(tmp_path, monkeypatch):
     """Default places of the data lie below a temporary folder, which is not created yet."""
-    monkeypatch.setattr(download_handle_data, "DATA_DIRECTORY", tmp_path / "data")
+    monkeypatch.setattr(cifar10, "DATA_DIRECTORY", tmp_path / "data")
     monkeypatch.setattr(fetch, "PAUSE", 0)
     return tmp_path / "data"
 

@@ -18,17 +18,17 @@ from PIL import Image
 
 import app
 from tools.page_server import serve
-from utils import download_handle_data
-from utils.classifier import classify, load_classifier
-from utils.download_handle_data import CLASS_NAMES, ROOT
-from utils.shipped_models import best_first
+from utils.base import cifar10
+from utils.base.cifar10 import CLASS_NAMES, ROOT
+from utils.results.records import best_first
+from utils.serving.classifier import classify, load_classifier
 
 # One answer in half a second, a queue of three, uploads that live for eight seconds.
 SLOW_PAGE = """
 import time
 import tensorflow as tf
 import app
-from utils.classifier import Classifier
+from utils.serving.classifier import Classifier
 
 def look(square):
     time.sleep(0.5)
@@ -206,7 +206,7 @@ def test_a_full_queue_says_so_and_uploads_are_deleted_in_time(picture, tmp_path)
 def test_the_examples_are_the_shipped_ones_and_a_real_picture_of_each_class(converted, monkeypatch):
     shipped = sorted(map(str, app.EXAMPLES.glob("*.png")))
     assert app.example_pictures() == shipped
-    monkeypatch.setattr(download_handle_data, "DATA_DIRECTORY", converted.test_names.parent)
+    monkeypatch.setattr(cifar10, "DATA_DIRECTORY", converted.test_names.parent)
     found = app.example_pictures()
     assert found[: len(shipped)] == shipped
     assert [Path(path).parent.name for path in found[len(shipped) :]] == list(CLASS_NAMES)

@@ -8,9 +8,15 @@ import zipfile
 
 import pytest
 
-from utils import archive as module
-from utils.archive import MEMBER_SIZE_CAP, MEMBERS, OVERHEAD_CAP, check_archive, read_members
-from utils.files import sha256_of
+from utils.archive import members as module
+from utils.archive.members import (
+    MEMBER_SIZE_CAP,
+    MEMBERS,
+    OVERHEAD_CAP,
+    check_archive,
+    read_members,
+)
+from utils.base.files import sha256_of
 
 FOLDER = "cifar-10-batches-py"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.augment import augment_patches, cut_out, mirror_and_shift, views_to_average
+from utils.pipeline.augment import augment_patches, cut_out, mirror_and_shift, views_to_average
 
 VARIANTS = 50  # 0 to 24 as they are, 25 to 49 mirrored
 

@@ -11,9 +11,9 @@ from PIL import Image
 from test_picture_input import png_of_size
 
 from tools.take_screenshots import clear, find_chromium, open_page, upload
-from utils.classifier import classify, load_classifier
-from utils.download_handle_data import CLASS_NAMES, ROOT
-from utils.shipped_models import best_first
+from utils.base.cifar10 import CLASS_NAMES, ROOT
+from utils.results.records import best_first
+from utils.serving.classifier import classify, load_classifier
 
 EXAMPLES = ROOT / "images" / "examples"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}

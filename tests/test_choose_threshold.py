@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from tools import choose_threshold as tool
-from utils import download_handle_data
-from utils.classifier import Classifier, threshold_path
-from utils.files import sha256_of
+from utils.base import cifar10
+from utils.base.files import sha256_of
 from utils.load_patchs import extract_labels, read_image_labels
-from utils.names_file import split_names_file
+from utils.pipeline.names_file import split_names_file
+from utils.serving.classifier import Classifier, threshold_path
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def data(converted, tmp_path, monkeypatch):
 
     A dict of names to images and labels.
     """
-    monkeypatch.setattr(download_handle_data, "DATA_DIRECTORY", converted.images_directory.parent)
+    monkeypatch.setattr(cifar10, "DATA_DIRECTORY", converted.images_directory.parent)
     monkeypatch.setitem(tool.SPLIT, "validation_size", 0.1)  # it has a hundred
     rest, held_out = tmp_path / "rest.txt", tmp_path / "held_out.txt"
     split_names_file(converted.train_names, rest, held_out, validation_size=0.1, seed=0)

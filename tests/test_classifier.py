@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils.classifier import classify, load_classifier, run_in_batches, threshold_path
-from utils.download_handle_data import CLASS_NAMES, ROOT
-from utils.files import sha256_of
+from utils.base.cifar10 import CLASS_NAMES, ROOT
+from utils.base.files import sha256_of
 from utils.load_patchs import load_images_patch, read_image_labels
 from utils.model_training_testing import model_1, model_3
+from utils.serving.classifier import classify, load_classifier, run_in_batches, threshold_path
 
 SHIPPED = sorted((ROOT / "models").glob("*.keras"))
 

@@ -16,7 +16,7 @@ import pytest
 from folder_state import files_below
 
 from utils import download_handle_data as module
-from utils.archive import TRAIN_BATCHES
+from utils.archive.members import TRAIN_BATCHES
 from utils.download_handle_data import ConvertDataToImages
 
 BATCHES = TRAIN_BATCHES[:2]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.augment import augment_patches
-from utils.distillation import ask_teacher, one_hot
 from utils.model_training_testing import predict, train_and_evaluate_models
+from utils.pipeline.augment import augment_patches
+from utils.training.tensorflow_engine import ask_teacher, one_hot
 
 IMAGES = np.random.default_rng(0).random((24, 4, 4, 3), np.float32)
 LABELS = (np.arange(24) % 3).astype(np.int32)

@@ -13,12 +13,8 @@ import pytest
 from folder_state import Interruption, files_below, make_old, written_since
 
 from utils import download_handle_data as module
-from utils.download_handle_data import (
-    ARCHIVE_NAME,
-    archive_is_available,
-    download_data,
-)
-from utils.files import sha256_of
+from utils.base.files import sha256_of
+from utils.download_handle_data import ARCHIVE_NAME, archive_is_available, download_data
 
 WRONG_HASH = "ab" * 32
 

@@ -10,9 +10,9 @@ import pytest
 from folder_state import files_below
 from killed import environment, run_script
 
-from utils.archive import MEMBERS
+from utils.archive.members import MEMBERS
+from utils.base.files import locked
 from utils.download_handle_data import ARCHIVE_NAME, download_data, extract_cifar10_data
-from utils.files import locked
 
 SET_UP = """
 import sys
@@ -21,7 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 from folder_state import files_below
 from killed import killed_at_each_operation, killed_at_random
-from utils import fetch
+from utils.archive import fetch
 from utils.download_handle_data import download_data, extract_cifar10_data
 fetch.CHUNK, fetch.PAUSE = 20_000, 0
 tqdm.set_lock(threading.RLock())  # its usual one is shared with the children that are killed

@@ -11,10 +11,11 @@ import pytest
 from folder_state import Interruption, files_below, interrupt_replace, make_old, written_since
 from PIL import Image
 
-from utils.archive import TEST_BATCH, TRAIN_BATCHES
-from utils.download_handle_data import CLASS_NAMES, ConvertDataToImages, picture_paths
-from utils.pictures import encode_png
-from utils.read_batches import read_batch
+from utils.archive.batches import read_batch
+from utils.archive.members import TEST_BATCH, TRAIN_BATCHES
+from utils.base.cifar10 import CLASS_NAMES, picture_paths
+from utils.base.png import encode_png
+from utils.download_handle_data import ConvertDataToImages
 
 # ---- picture_paths
 

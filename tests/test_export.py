@@ -4,7 +4,7 @@ import pytest
 
 from tools import export_model as module
 from tools.export_model import export_model, litert_runner, onnx_runner
-from utils.models import model_1, model_4
+from utils.training.models import model_1, model_4
 
 # tf2onnx, which Keras calls, asks NumPy for names it has dropped.
 pytestmark = pytest.mark.filterwarnings("ignore:In the future `np:FutureWarning")

@@ -7,13 +7,9 @@ from pathlib import Path
 import pytest
 from folder_state import Interruption, files_below, interrupt_replace, make_old, written_since
 
-from utils.archive import MEMBERS
-from utils.download_handle_data import (
-    ARCHIVE_NAME,
-    download_data,
-    extract_cifar10_data,
-)
-from utils.read_batches import read_batch
+from utils.archive.batches import read_batch
+from utils.archive.members import MEMBERS
+from utils.download_handle_data import ARCHIVE_NAME, download_data, extract_cifar10_data
 
 
 def test_eight_files_are_extracted_as_they_are(sample_archive, tmp_path):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils import fast_training
-from utils.fast_training import has_bfloat16, training_twin
 from utils.model_training_testing import model_1, train_and_evaluate_models
+from utils.training import twins as fast_training
+from utils.training.twins import has_bfloat16, training_twin
 
 layers = keras.layers
 

@@ -10,8 +10,8 @@ import pytest
 import trustme
 from conftest import FileServer
 
-from utils import fetch as module
-from utils.fetch import ATTEMPTS, any_source_answers, fetch
+from utils.archive import fetch as module
+from utils.archive.fetch import ATTEMPTS, any_source_answers, fetch
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes
 HTML = {"Content-Type": "text/html; charset=utf-8"}

@@ -7,7 +7,7 @@ import pytest
 from folder_state import OLD, Interruption
 from killed import run_script
 
-from utils.files import (
+from utils.base.files import (
     atomic_path,
     check_writable,
     locked,
@@ -100,7 +100,7 @@ def test_killed_writer_leaves_the_old_or_the_new_file(tmp_path):
     output = run_script(
         "import sys; from pathlib import Path\n"
         "from killed import killed_at_each_operation\n"
-        "from utils.files import write_text\n"
+        "from utils.base.files import write_text\n"
         "path, found = Path(sys.argv[1]), []\n"
         "path.write_text('old')\n"
         "for _ in killed_at_each_operation(lambda _: write_text(path, 'new')):\n"
@@ -116,7 +116,7 @@ def test_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
     output = run_script(
-        "import resource, sys; from utils.files import write_text\n"
+        "import resource, sys; from utils.base.files import write_text\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try: write_text(sys.argv[1], 'x' * 5000)\n"
         "except OSError: print('refused')",

@@ -19,11 +19,12 @@ from folder_state import files_below
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from utils.archive import BATCHES_FOLDER, MEMBERS
-from utils.download_handle_data import extract_cifar10_data, picture_paths
-from utils.names_file import read_names_file
-from utils.read_batches import PLAIN_NAME, read_batch
-from utils.sample_data import _python2_pickle
+from utils.archive.batches import PLAIN_NAME, read_batch
+from utils.archive.members import BATCHES_FOLDER, MEMBERS
+from utils.archive.sample import _python2_pickle
+from utils.base.cifar10 import picture_paths
+from utils.download_handle_data import extract_cifar10_data
+from utils.pipeline.names_file import read_names_file
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "150"))
 fuzz = settings(

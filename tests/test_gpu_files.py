@@ -12,9 +12,9 @@ from tools import pack_pictures as pack_tool
 from tools import ship_gpu_runs as ship_tool
 from tools.pack_pictures import pack_pictures
 from tools.ship_gpu_runs import ship
-from utils.files import sha256_of
+from utils.base.files import sha256_of
 from utils.load_patchs import extract_labels, read_image_labels
-from utils.results import save_model
+from utils.results.model_files import save_model
 
 DATASET = {"name": "drawn sample", "directory": "data/sample", "results": "results/sample"}
 HISTORY = {"loss": [2.0, 1.5], "val_accuracy": [0.3, 0.5], "seconds": [60.0, 30.0]}

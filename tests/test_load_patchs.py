@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image
 from small_pictures import encode, numbers_of, random_pixels
 
+from utils.archive.batches import read_batch
 from utils.load_patchs import (
     extract_labels,
     get_patch,
@@ -14,8 +15,7 @@ from utils.load_patchs import (
     load_paths_labels,
     read_image_labels,
 )
-from utils.names_file import read_names_file
-from utils.read_batches import read_batch
+from utils.pipeline.names_file import read_names_file
 
 SHAPE = (32, 32)
 WRONG_SHAPES = [(0, 4), (4, -4), (4.5, 4), ("4", 4), (4,), (), 4]

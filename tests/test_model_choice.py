@@ -9,7 +9,7 @@ from gradio_client import Client, handle_file
 
 from tools.page_server import serve
 from tools.take_screenshots import find_chromium, open_page, upload
-from utils.download_handle_data import CLASS_NAMES, ROOT
+from utils.base.cifar10 import CLASS_NAMES, ROOT
 
 DEER = ROOT / "images" / "examples" / "1_deer.png"
 PAGE = "import sys, app; app.launch(app.build_page(*app.load_models(sys.argv[1], sys.argv[1])))"

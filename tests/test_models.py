@@ -18,8 +18,8 @@ from utils.model_training_testing import (
     model_3,
     model_4,
 )
-from utils.models import whiten
-from utils.results import save_model
+from utils.results.model_files import save_model
+from utils.training.models import whiten
 
 SHAPE = (32, 32, 3)
 NORMALISED, GELU = ("BatchNormalization",), ("Activation", "gelu")  # as `layer_list` tells them

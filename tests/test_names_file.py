@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from utils.names_file import read_names_file, split_names_file
+from utils.pipeline.names_file import read_names_file, split_names_file
 
 CLASSES = 10
 

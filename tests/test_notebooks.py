@@ -8,8 +8,8 @@ import nbformat
 import papermill
 import pytest
 
-import run_notebooks
-from utils.download_handle_data import ROOT
+from tools import run_notebooks
+from utils.base.cifar10 import ROOT
 
 NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
 VGG16 = "VGG16_WEIGHTS"

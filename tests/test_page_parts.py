@@ -3,9 +3,9 @@ import json
 import numpy as np
 import plotly.graph_objects as go
 
-import page_parts
-from utils.classifier import Answer
-from utils.download_handle_data import CLASS_NAMES
+from utils.base.cifar10 import CLASS_NAMES
+from utils.serving import page_parts
+from utils.serving.classifier import Answer
 
 SHARES = dict.fromkeys(CLASS_NAMES, 0.05) | {"frog": 0.55}
 FROG = Answer("frog", SHARES, True, np.zeros((32, 32, 3), np.uint8))

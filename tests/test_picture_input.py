@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from utils import picture_input
 from utils.load_patchs import images_to_patch, load_images_patch
-from utils.picture_input import load_square
+from utils.serving import picture_input
+from utils.serving.picture_input import load_square
 
 random = np.random.default_rng(0)
 PIXELS = random.integers(0, 256, (40, 40, 3), np.uint8)

@@ -8,13 +8,7 @@ import pytest
 from folder_state import OLD
 from PIL import Image
 
-from utils.pictures import (
-    SHARE,
-    encode_png,
-    find_other_picture,
-    looks_written,
-    write_pictures,
-)
+from utils.base.png import SHARE, encode_png, find_other_picture, looks_written, write_pictures
 
 
 def make_rows(count):

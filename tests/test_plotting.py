@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from utils import plotting
-from utils.download_handle_data import CLASS_NAMES, ROOT
+from utils.base.cifar10 import CLASS_NAMES, ROOT
 from utils.plotting import (
     plot_accuracy,
     plot_accuracy_over_minutes,

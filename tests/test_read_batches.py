@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from memory import memory_stays_below
 
-from utils.archive import TEST_BATCH, TRAIN_BATCHES
-from utils.download_handle_data import CLASS_NAMES
-from utils.read_batches import read_batch, read_label_names
+from utils.archive.batches import read_batch, read_label_names
+from utils.archive.members import TEST_BATCH, TRAIN_BATCHES
+from utils.base.cifar10 import CLASS_NAMES
 
 DATA = np.arange(3 * 3072, dtype=np.uint32).astype(np.uint8).reshape(3, 3072)
 BATCH = {
@@ -137,7 +137,7 @@ def test_function_in_a_pickle_is_refused_and_not_run(batch_file, tmp_path, proto
         ("numpy.core.multiarray", "fromfile"),
         ("numpy._core.multiarray", "scalar"),
         ("numpy.core", "multiarray"),
-        ("utils.files", "write_text"),
+        ("utils.base.files", "write_text"),
     ],
 )
 def test_names_beside_the_needed_ones_are_refused(batch_file, module, name):

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from utils import shipped_models
-from utils.download_handle_data import ROOT
-from utils.read_model import load_model
+from utils.base.cifar10 import ROOT
+from utils.results import records as shipped_models
+from utils.results.model_files import load_model
 
 SUFFIXES = (".keras", ".h5")
 SHAPE = (4, 4, 3)

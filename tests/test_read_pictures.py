@@ -11,7 +11,8 @@ from memory import memory_stays_below
 from PIL import Image
 from small_pictures import encode, random_pixels
 
-from utils import read_pictures
+from utils.archive.batches import read_batch
+from utils.base.png import check_header
 from utils.load_patchs import (
     extract_labels,
     handle_images_path_and_labels,
@@ -19,8 +20,7 @@ from utils.load_patchs import (
     load_paths_labels,
     read_image_labels,
 )
-from utils.pictures import check_header
-from utils.read_batches import read_batch
+from utils.pipeline import read_pictures
 
 SHAPE = (32, 32)
 

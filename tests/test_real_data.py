@@ -13,20 +13,15 @@ from killed import run_script
 from PIL import Image
 
 from tools.ship_gpu_runs import FIRST
-from utils.archive import TEST_BATCH, TRAIN_BATCHES
-from utils.download_handle_data import (
-    CLASS_NAMES,
-    ConvertDataToImages,
-    download_data,
-    extract_cifar10_data,
-)
+from utils.archive.batches import read_batch
+from utils.archive.members import TEST_BATCH, TRAIN_BATCHES
+from utils.base.cifar10 import CLASS_NAMES
+from utils.download_handle_data import ConvertDataToImages, download_data, extract_cifar10_data
 from utils.load_patchs import extract_labels, load_paths_labels, read_image_labels
 from utils.model_training_testing import model_1, predict, train_and_evaluate_models
-from utils.names_file import split_names_file
-from utils.read_batches import read_batch
-from utils.read_model import load_model
-from utils.results import processor_name
-from utils.shipped_models import MODELS, RESULTS, best_first, record_of
+from utils.pipeline.names_file import split_names_file
+from utils.results.model_files import load_model
+from utils.results.records import MODELS, RESULTS, best_first, processor_name, record_of
 
 ARCHIVE = os.environ.get("CIFAR10_ARCHIVE", "")
 SHIPPED = [*best_first(), MODELS / "full" / "model_4.keras"]
@@ -79,7 +74,7 @@ import random
 import sys
 from pathlib import Path
 from killed import was_killed
-from utils.archive import TEST_BATCH, TRAIN_BATCHES
+from utils.archive.members import TEST_BATCH, TRAIN_BATCHES
 from utils.download_handle_data import ConvertDataToImages
 
 batches, place = map(Path, sys.argv[1:])

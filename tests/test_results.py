@@ -12,16 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils import results
-from utils.download_handle_data import CLASS_NAMES
-from utils.results import (
-    markdown_table,
-    processor_name,
-    save_model,
-    write_classification_report,
-    write_history,
-    write_run_record,
-)
+from utils.base.cifar10 import CLASS_NAMES
+from utils.results import records as results
+from utils.results.model_files import save_model
+from utils.results.records import processor_name, write_run_record
+from utils.results.reports import markdown_table, write_classification_report, write_history
 
 
 def read_csv(path):

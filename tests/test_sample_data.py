@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.svm import SVC
 
-from utils.archive import TEST_BATCH, TRAIN_BATCHES, check_archive, read_members
-from utils.download_handle_data import CLASS_NAMES
-from utils.read_batches import read_batch
-from utils.sample_data import draw_picture, write_sample_archive
+from utils.archive.batches import read_batch
+from utils.archive.members import TEST_BATCH, TRAIN_BATCHES, check_archive, read_members
+from utils.archive.sample import draw_picture, write_sample_archive
+from utils.base.cifar10 import CLASS_NAMES
 
 BATCHES = (*TRAIN_BATCHES, TEST_BATCH)
 

@@ -10,7 +10,7 @@ import pytest
 from folder_state import OLD, files_below, room_for
 from killed import killed_at_each_operation, killed_at_random, run_script
 
-from utils.results import save_model
+from utils.results.model_files import save_model
 
 NAMES = {"small.keras", "small.h5"}
 

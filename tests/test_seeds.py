@@ -11,14 +11,14 @@ from killed import run_script
 
 from utils.load_patchs import read_image_labels
 from utils.model_training_testing import one_cycle_schedule, train_and_evaluate_models
-from utils.names_file import split_names_file
+from utils.pipeline.names_file import split_names_file
 
 IN_A_PROCESS = """
 import json, sys
 from pathlib import Path
 import tensorflow as tf
 import test_seeds
-from utils import fast_training
+from utils.training import twins as fast_training
 fast_training.CPU_INFO = Path("none")  # float32, as in conftest
 tf.config.experimental.enable_op_determinism()
 print(json.dumps([test_seeds.run(seed, *sys.argv[1:]) for seed in (0, 0, 1)]))

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils import training
-from utils.fast_training import training_twin
 from utils.model_training_testing import train_and_evaluate_models
-from utils.optimizer import SGD
+from utils.training import tensorflow_engine as training
+from utils.training.optimizer import SGD
+from utils.training.twins import training_twin
 
 NAMES = ("kernel", "bias", "gamma", "beta", "beta_2", "my_beta")
 GRADIENTS = np.random.default_rng(0).normal(size=(4, len(NAMES), 3)).astype(np.float32)

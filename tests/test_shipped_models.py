@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import update_readme
-from utils.files import sha256_of
-from utils.shipped_models import MODELS, best_first
+from utils.base.files import sha256_of
+from utils.results.records import MODELS, best_first
 
 SHIPPED = best_first()
 APART = [MODELS / folder / "model_4.keras" for folder in ("full", "wide")]

@@ -12,9 +12,9 @@ from gradio_client import Client, handle_file
 from tools import make_space as module
 from tools.make_space import deploy, make_space
 from tools.page_server import serve
-from utils.classifier import classify, load_classifier
-from utils.download_handle_data import ROOT
-from utils.shipped_models import best_first
+from utils.base.cifar10 import ROOT
+from utils.results.records import best_first
+from utils.serving.classifier import classify, load_classifier
 
 DEER = ROOT / "images" / "examples" / "1_deer.png"
 

@@ -13,9 +13,9 @@ from tools import recorded_runs
 from tools import speedrun as tool
 from tools.recipe import summarise
 from tools.speedrun import notebook_histories, speedrun
-from utils.files import sha256_of
-from utils.models import model_1
-from utils.results import write_history
+from utils.base.files import sha256_of
+from utils.results.reports import write_history
+from utils.training.models import model_1
 
 OPTIONS = {"runs": 2, "epochs": 1, "width": (4, 4, 4), "seed": 3, "patch_size": 45}
 OPTIONS["validation_size"] = 0.1

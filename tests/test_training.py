@@ -13,16 +13,16 @@ import tensorflow as tf
 from folder_state import files_below, room_for
 from killed import environment
 
-from utils import training
 from utils.load_patchs import read_image_labels
 from utils.model_training_testing import one_cycle_schedule, train_and_evaluate_models
+from utils.training import tensorflow_engine as training
 
 PATCHES, EPOCHS = 4, 4
 PROGRAM = """
 import sys
 from pathlib import Path
 import test_training
-from utils import fast_training
+from utils.training import twins as fast_training
 fast_training.CPU_INFO = Path("none")  # float32, as in conftest
 test_training.train(sys.argv[1], lambda: test_training.seeded_data(pause=0.2))
 """

@@ -11,11 +11,11 @@ from folder_state import Interruption
 
 from tools import transfer as tool
 from tools.transfer import transfer
-from utils.files import sha256_of
+from utils.base.files import sha256_of
 from utils.load_patchs import read_image_labels
 from utils.model_training_testing import predict
-from utils.models import model_1, model_2, model_3
-from utils.transfer import cache_features, split_at_features
+from utils.training.features import cache_features, split_at_features
+from utils.training.models import model_1, model_2, model_3
 
 SETTINGS = {"patch_size": 30, "head_epochs": 2, "epochs": 2}
 RECORDS = ["model_2_40_frozen.json", "model_2_40_tuned.json"]

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils import training
-from utils.fast_training import training_twin
 from utils.model_training_testing import model_1, model_4, train_and_evaluate_models
-from utils.models import whiten
+from utils.training import tensorflow_engine as training
+from utils.training.models import whiten
+from utils.training.twins import training_twin
 
 TINY = (4, 30, 6)  # filters of each block
 

@@ -10,8 +10,8 @@ import pytest
 from tools import gpu_runs as tool
 from tools.gpu_runs import RUNS, gpu_runs
 from tools.recipe import VALIDATION_SIZE, recorded
-from utils.files import sha256_of
-from utils.shipped_models import RESULTS
+from utils.base.files import sha256_of
+from utils.results.records import RESULTS
 
 DATASET = {"name": "CIFAR-10", "directory": "data", "results": "results"}
 SMALL = {"epochs": 1, "patch_size": 8, "runs": 2}

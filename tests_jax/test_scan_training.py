@@ -8,10 +8,10 @@ import tensorflow as tf
 from jax import numpy as jnp
 from keras import ops
 
-from utils.augment import views_to_average
-from utils.models import model_4, whiten
-from utils.optimizer import make_optimizer, one_cycle_schedule
-from utils.scan_training import augment, measure_on_device, train_in_scans, twin_of
+from utils.pipeline.augment import views_to_average
+from utils.training.jax_engine import augment, measure_on_device, train_in_scans, twin_of
+from utils.training.models import model_4, whiten
+from utils.training.optimizer import make_optimizer, one_cycle_schedule
 
 EPOCHS, COUNT = 3, 24
 SETTINGS = {

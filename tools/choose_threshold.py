@@ -24,12 +24,12 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss, roc_auc_score
 
 from tools.recipe import VALIDATION_SIZE
-from utils import download_handle_data
-from utils.classifier import load_classifier, run_in_batches, threshold_path
-from utils.download_handle_data import ROOT
-from utils.files import sha256_of, write_text
+from utils.base import cifar10
+from utils.base.cifar10 import ROOT
+from utils.base.files import sha256_of, write_text
 from utils.load_patchs import extract_labels, images_to_patch, read_image_labels
-from utils.names_file import split_names_file
+from utils.pipeline.names_file import split_names_file
+from utils.serving.classifier import load_classifier, run_in_batches, threshold_path
 
 KEPT = 0.9  # share of the validation pictures that pass
 # As in the notebook; these pictures are among the tenth that earlier runs of it held out.
@@ -71,8 +71,8 @@ def load_faces():
 
 
 def measure(classifier):
-    """Choose the threshold of a `utils.classifier.Classifier`; return it with all measures."""
-    data = download_handle_data.DATA_DIRECTORY
+    """Choose the threshold of a `Classifier` (utils.serving); return it with all measures."""
+    data = cifar10.DATA_DIRECTORY
 
     def read(names_file):
         return extract_labels(read_image_labels(names_file, 500, classifier.image_shape))

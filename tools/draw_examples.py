@@ -4,8 +4,8 @@ import numpy as np
 import skimage
 from PIL import Image, ImageDraw, ImageFilter
 
-from utils.download_handle_data import ROOT
-from utils.files import atomic_path
+from utils.base.cifar10 import ROOT
+from utils.base.files import atomic_path
 
 EXAMPLES = ROOT / "images" / "examples"
 SIDE = 128  # pixels

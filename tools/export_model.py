@@ -20,10 +20,10 @@ import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
 from tf2onnx.handler import tf_op
 
-from utils.download_handle_data import ROOT
-from utils.files import atomic_path
-from utils.read_model import load_model
-from utils.shipped_models import best_first
+from utils.base.cifar10 import ROOT
+from utils.base.files import atomic_path
+from utils.results.model_files import load_model
+from utils.results.records import best_first
 
 TOLERANCE = 1e-4  # of a probability
 CHECKED = 256  # random pictures
@@ -40,7 +40,7 @@ def export_model(path, directory):
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no model or `utils.read_model.load_model` refuses it; or if a difference is
+        If there is no model or `load_model` refuses it; or if a difference is
         larger than 1e-4, and the file is not kept.
     """
     model = _exportable(load_model(path))

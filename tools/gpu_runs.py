@@ -29,12 +29,12 @@ from tools.recipe import (
     recorded,
     write_summary,
 )
-from utils.download_handle_data import ROOT
-from utils.files import check_writable, sha256_of
-from utils.models import model_1, model_3, model_4, whiten
-from utils.read_model import load_model
-from utils.results import save_model, write_run_record
-from utils.scan_training import measure_on_device, train_in_scans
+from utils.base.cifar10 import ROOT
+from utils.base.files import check_writable, sha256_of
+from utils.results.model_files import load_model, save_model
+from utils.results.records import write_run_record
+from utils.training.jax_engine import measure_on_device, train_in_scans
+from utils.training.models import model_1, model_3, model_4, whiten
 
 STRONG = {"max_shift": 4, "cutout": 12}  # for many epochs
 SMALL, NARROW, NORMAL, WIDE = [32, 128, 128], [64, 128, 128], [64, 256, 256], [128, 384, 512]

@@ -15,8 +15,8 @@ import sys
 
 from huggingface_hub import HfApi
 
-from utils.download_handle_data import ROOT
-from utils.files import write_text
+from utils.base.cifar10 import ROOT
+from utils.base.files import write_text
 
 SPACE = ROOT / "build" / "space"
 COPIED = ("app.py", "page_parts.py", "LICENSE", "models/*.keras", "models/*.json")

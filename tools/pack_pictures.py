@@ -11,8 +11,8 @@ import numpy as np
 
 from tools.recipe import PACKED, PARTS, VALIDATION_SIZE
 from tools.recorded_runs import read_dataset, read_pictures
-from utils.download_handle_data import ROOT
-from utils.files import atomic_path
+from utils.base.cifar10 import ROOT
+from utils.base.files import atomic_path
 from utils.load_patchs import extract_labels
 
 

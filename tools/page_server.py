@@ -5,7 +5,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-from utils.download_handle_data import ROOT
+from utils.base.cifar10 import ROOT
 
 
 @contextmanager

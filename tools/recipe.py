@@ -9,7 +9,7 @@ import statistics
 import numpy as np
 import scipy.stats
 
-from utils.files import write_text
+from utils.base.files import write_text
 
 SHARED = {
     "label_smoothing": 0.2,  # share of the target; ten epochs are too few to become sure

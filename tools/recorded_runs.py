@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from utils.files import write_text
+from utils.base.files import write_text
 from utils.load_patchs import read_image_labels
 from utils.model_training_testing import predict
-from utils.names_file import split_names_file
+from utils.pipeline.names_file import split_names_file
 
 
 def read_dataset(root):

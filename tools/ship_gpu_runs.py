@@ -13,17 +13,13 @@ import sys
 from pathlib import Path
 
 from tools.recorded_runs import read_dataset, read_pictures
-from utils.download_handle_data import ROOT
-from utils.files import sha256_of
+from utils.base.cifar10 import ROOT
+from utils.base.files import sha256_of
 from utils.model_training_testing import predict
 from utils.plotting import plot_combined_confusion_heat_map
-from utils.read_model import load_model
-from utils.results import (
-    save_model,
-    write_classification_report,
-    write_history,
-    write_run_record,
-)
+from utils.results.model_files import load_model, save_model
+from utils.results.records import write_run_record
+from utils.results.reports import write_classification_report, write_history
 
 FIRST = 512  # test pictures whose answers are counted apart: quick to check again
 SHIPPED = {  # run to the folder of its model, and the record in results/

@@ -35,9 +35,9 @@ from tools.recipe import (
     write_summary,
 )
 from tools.recorded_runs import claim, measure, read_dataset, read_pictures
-from utils.checks import positive_integer
-from utils.download_handle_data import ROOT
-from utils.files import atomic_path, check_writable, sha256_of
+from utils.base.checks import positive_integer
+from utils.base.cifar10 import ROOT
+from utils.base.files import atomic_path, check_writable, sha256_of
 from utils.load_patchs import extract_labels
 from utils.model_training_testing import (
     model_1,
@@ -45,10 +45,10 @@ from utils.model_training_testing import (
     one_cycle_schedule,
     train_and_evaluate_models,
 )
-from utils.models import whiten
 from utils.plotting import plot_accuracy_over_minutes
-from utils.read_model import load_model
-from utils.results import write_run_record
+from utils.results.model_files import load_model
+from utils.results.records import write_run_record
+from utils.training.models import whiten
 
 PATCH_SIZE = RECIPES["muon"]["patch_size"]
 PROFILES = ("quick", "full")  # of the notebook
@@ -79,7 +79,7 @@ def speedrun(
     runs, epochs : int
         At least 1.
     width, depth
-        As of `utils.models.model_4`; Model 1 has neither.
+        As of `utils.training.models.model_4`; Model 1 has neither.
     seed : int
         Of the first run; the others have the following ones.
     patch_size : int

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from playwright.sync_api import sync_playwright
 
 from tools.page_server import serve
-from utils.download_handle_data import CLASS_NAMES, DATA_DIRECTORY, ROOT, picture_paths
-from utils.names_file import read_names_file
+from utils.base.cifar10 import CLASS_NAMES, DATA_DIRECTORY, ROOT, picture_paths
+from utils.pipeline.names_file import read_names_file
 
 IMAGES = ROOT / "images"
 WIDE = {"width": 1100, "height": 900}

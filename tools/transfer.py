@@ -20,16 +20,17 @@ import keras
 
 from tools.recipe import recorded
 from tools.recorded_runs import claim, measure, read_dataset, read_pictures
-from utils.download_handle_data import ROOT
-from utils.files import check_writable, sha256_of
+from utils.base.cifar10 import ROOT
+from utils.base.files import check_writable, sha256_of
 from utils.model_training_testing import (
     model_2,
     model_3,
     one_cycle_schedule,
     train_and_evaluate_models,
 )
-from utils.results import save_model, write_run_record
-from utils.transfer import cache_features, split_at_features
+from utils.results.model_files import save_model
+from utils.results.records import write_run_record
+from utils.training.features import cache_features, split_at_features
 
 BUILDERS = {
     "model_2": (model_2, "MOBILENETV2_WEIGHTS"),

@@ -16,29 +16,24 @@ from urllib.request import url2pathname
 import numpy as np
 from tqdm import tqdm
 
-from utils.archive import BATCHES_FOLDER, check_archive, extract, is_extracted, is_valid
-from utils.fetch import any_source_answers, fetch
-from utils.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
-from utils.names_file import are_listed, has_block, known_lines
-from utils.pictures import find_other_picture, looks_written, write_pictures
-from utils.read_batches import read_batch, read_label_names
-
-ROOT = Path(__file__).resolve().parents[1]
-DATA_DIRECTORY = ROOT / "data"
-ARCHIVE_NAME = "cifar-10-python.tar.gz"
-
-CLASS_NAMES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
+from utils.archive.batches import read_batch, read_label_names
+from utils.archive.fetch import any_source_answers, fetch
+from utils.archive.members import (
+    BATCHES_FOLDER,
+    TEST_BATCH,  # noqa: F401
+    TRAIN_BATCHES,  # noqa: F401
+    check_archive,
+    extract,
+    is_extracted,
+    is_valid,
 )
+from utils.base import cifar10
+from utils.base.cifar10 import CLASS_NAMES, DATA_DIRECTORY, ROOT, picture_paths  # noqa: F401
+from utils.base.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
+from utils.base.png import find_other_picture, looks_written, write_pictures
+from utils.pipeline.names_file import are_listed, has_block, known_lines
+
+ARCHIVE_NAME = "cifar-10-python.tar.gz"
 
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 OFFICIAL_SIZE = 170_498_071  # bytes
@@ -80,7 +75,7 @@ def download_data(url, *, sha256=None, directory=None):
     ConnectionError
         If no source gave the archive; the message says what each answered and the manual way.
     """
-    destination = Path(directory or DATA_DIRECTORY) / ARCHIVE_NAME
+    destination = Path(directory or cifar10.DATA_DIRECTORY) / ARCHIVE_NAME
     local = _local_path(url)
     if local is not None:
         return _copy_archive(local, destination, sha256)
@@ -107,7 +102,7 @@ def archive_is_available(url, *, seconds=20):
     `seconds` (float).
     """
     official = url == OFFICIAL_URL
-    kept = DATA_DIRECTORY / ARCHIVE_NAME
+    kept = cifar10.DATA_DIRECTORY / ARCHIVE_NAME
     if _local_path(url) is not None or is_valid(kept, OFFICIAL_SHA256 if official else None):
         return True
     return any_source_answers((*MIRRORS, url) if official else (url,), seconds)
@@ -135,7 +130,7 @@ def extract_cifar10_data(directory, *, archive=None):
     ValueError
         If the archive is damaged or holds anything but the eight known files.
     """
-    archive = Path(archive or DATA_DIRECTORY / ARCHIVE_NAME)
+    archive = Path(archive or cifar10.DATA_DIRECTORY / ARCHIVE_NAME)
     if not archive.is_file():
         raise FileNotFoundError(f"{archive}: no archive there; run download_data first")
     folder = Path(directory) / BATCHES_FOLDER
@@ -174,7 +169,7 @@ class ConvertDataToImages:
     """
 
     def __init__(self, *, images_directory=None):
-        self.images_directory = Path(images_directory or DATA_DIRECTORY / "images")
+        self.images_directory = Path(images_directory or cifar10.DATA_DIRECTORY / "images")
         self.labels_names = []
         self.labels_dict = {}
         self.batch_data = np.empty((0, 3072), np.uint8)
@@ -219,7 +214,7 @@ class ConvertDataToImages:
         self.labels_dict = dict(enumerate(self.labels_names))
 
     def load_batch(self, file_path):
-        """Read and check a batch; see `utils.read_batches.read_batch` for the errors."""
+        """Read and check a batch; see `utils.archive.batches.read_batch` for the errors."""
         self.batch_data, self.batch_labels, self.batch_filenames = read_batch(file_path)
 
     def convert_data_to_images(self, names_paths, end_file, *, verify=False):
@@ -269,31 +264,6 @@ class ConvertDataToImages:
             write_pictures(paths, self.batch_data, scratch=self.images_directory / ".part")
             if not listed:
                 write_text(names_file, "\n".join(known + lines) + ("" if end_file else "\n"))
-
-
-def picture_paths(names, labels, *, images_directory=None):
-    """Return where the pictures are: ``<images_directory>/<class name>/<file name>.png``.
-
-    Parameters
-    ----------
-    names : sequence of N str
-        File names of the data set.
-    labels : sequence of N int, 0 to 9
-    images_directory : path-like, optional
-        ``data/images`` of the repository by default.
-
-    Returns
-    -------
-    list of N str
-    """
-    for name, label in zip(names, labels, strict=True):
-        if not 0 <= label < len(CLASS_NAMES):
-            raise ValueError(f"label {label!r} of {name!r}, expected 0 to 9")
-    folders = [f"{images_directory or DATA_DIRECTORY / 'images'}/{name}/" for name in CLASS_NAMES]
-    return [
-        folders[label] + (name if name.endswith(".png") else f"{name}.png")
-        for name, label in zip(names, labels, strict=True)
-    ]
 
 
 def _local_path(url):

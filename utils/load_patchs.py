@@ -10,11 +10,11 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from utils.augment import augment_patches, mirror_in_turn
-from utils.checks import positive_integer
-from utils.download_handle_data import picture_paths
-from utils.names_file import read_names_file
-from utils.read_pictures import GROUP, group_loader, load_picture, resize
+from utils.base.checks import positive_integer
+from utils.base.cifar10 import picture_paths
+from utils.pipeline.augment import augment_patches, mirror_in_turn
+from utils.pipeline.names_file import read_names_file
+from utils.pipeline.read_pictures import GROUP, group_loader, load_picture, resize, to_float
 
 SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
 
@@ -269,8 +269,3 @@ def _check_pictures_exist(path, numbers, pictures):
             raise FileNotFoundError(
                 f"{path}, line {number}: no picture at {picture}; convert again"
             )
-
-
-def to_float(images):
-    """Bring uint8 images (tensor), 0 to 255, to the float32 in [0, 1] that models take."""
-    return tf.cast(images, tf.float32) / 255.0

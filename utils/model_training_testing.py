@@ -11,14 +11,13 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 from tqdm import tqdm
 
-from utils.augment import views_to_average
-from utils.checks import positive_integer, positive_number
-from utils.distillation import ask_teacher, one_hot
-from utils.files import check_writable
-from utils.models import model_1, model_2, model_3, model_4
-from utils.optimizer import make_optimizer, one_cycle_schedule
-from utils.patch_checks import checked, number_of_classes, refuse_endless, value_errors
-from utils.training import train_model
+from utils.base.checks import positive_integer, positive_number
+from utils.base.files import check_writable
+from utils.pipeline.augment import views_to_average
+from utils.pipeline.batch_checks import checked, number_of_classes, refuse_endless, value_errors
+from utils.training.models import model_1, model_2, model_3, model_4
+from utils.training.optimizer import make_optimizer, one_cycle_schedule
+from utils.training.tensorflow_engine import ask_teacher, one_hot, train_model
 
 __all__ = [  # models and schedule can be imported from here too
     "custom_f1_score",
@@ -106,7 +105,7 @@ def train_and_evaluate_models(
     bias_rate : float
         Learning rate of the biases of batch normalisation, as a multiple of `l_r`.
     kernel_rate : float, optional
-        Train the kernels of convolutions by `utils.optimizer.Muon` instead, at this multiple of
+        Train the kernels of convolutions by `Muon` (utils.training) instead, at this multiple of
         `l_r` and with a momentum of its own; for models that normalise after each convolution.
     lookahead : bool
         Every 40 steps and after each epoch, return to an average of the weights that moves ever
@@ -195,7 +194,7 @@ def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
     test_dataset : tf.data.Dataset
         Of (images float32 in [0, 1], integer labels) patches.
     test_time_augmentation : bool
-        Average the probabilities over `utils.augment.views_to_average` of each image.
+        Average the probabilities over `utils.pipeline.augment.views_to_average` of each image.
 
     Returns
     -------

@@ -19,16 +19,16 @@ import seaborn as sns
 from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import confusion_matrix
 
-from utils.checks import positive_integer
-from utils.download_handle_data import CLASS_NAMES, ROOT
-from utils.figure_checks import (
+from utils.base.checks import positive_integer
+from utils.base.cifar10 import CLASS_NAMES, ROOT
+from utils.base.files import atomic_path
+from utils.results.figure_checks import (
     checked_images,
     checked_labels,
     read_curves,
     read_minutes,
     require,
 )
-from utils.files import atomic_path
 
 MAX_COLUMNS = 8  # pictures a row that a notebook or a page is wide enough for
 NEAREST_UP_TO = 64  # pixels a side; larger pictures shrink when drawn, and "nearest" would alias

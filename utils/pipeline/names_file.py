@@ -4,8 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from utils.checks import is_reserved_name
-from utils.files import write_text
+from utils.base.checks import is_reserved_name
+from utils.base.files import write_text
 
 PLAIN_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f-\x9f]+")
 

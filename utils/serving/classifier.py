@@ -17,13 +17,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from utils.download_handle_data import CLASS_NAMES
-from utils.files import sha256_of
-from utils.load_patchs import to_float
-from utils.picture_input import load_square
-from utils.read_model import load_model
-from utils.read_pictures import resize
-from utils.shipped_models import read_record
+from utils.base.cifar10 import CLASS_NAMES
+from utils.base.files import sha256_of
+from utils.pipeline.read_pictures import resize, to_float
+from utils.results.model_files import load_model
+from utils.results.records import read_record
+from utils.serving.picture_input import load_square
 
 BATCH = 128  # pictures a call
 
@@ -87,7 +86,7 @@ def load_classifier(path):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If `utils.read_model.load_model` refuses it, or it is no classifier of pictures into the
+        If `load_model` refuses it, or it is no classifier of pictures into the
         ten classes with a softmax, or the record of its threshold is damaged.
     """
     path = Path(path)
@@ -109,7 +108,7 @@ def classify(picture, classifier):
     Parameters
     ----------
     picture : path-like, or ndarray of uint8, shape (side, side, 3)
-        A file as `utils.picture_input.load_square` takes, or what it returns.
+        A file as `utils.serving.picture_input.load_square` takes, or what it returns.
     classifier : Classifier
 
     Returns

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from utils.checks import positive_integer, positive_number
+from utils.base.checks import positive_integer, positive_number
 
 BN_MOMENTUM = 0.9  # Keras's 0.99 needs some hundred steps before it tells the truth
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)  # of the training pictures' red, green and blue, 0 to 1

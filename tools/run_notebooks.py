@@ -15,9 +15,9 @@ import papermill
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 import update_readme
-from utils.files import check_writable
+from utils.base.files import check_writable
 
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
 FILES = ("CIFAR10_ARCHIVE", "VGG16_WEIGHTS", "MOBILENETV2_WEIGHTS")
 WRITTEN = ("build", "data", "images", "models", "results", "notebooks")

@@ -1,15 +1,18 @@
-"""Model files and run records in, which record is whose and which model is best out.
+"""Run records: what a run did and measured, written, read, and found for a model file."""
 
-A run record is what `utils.results.write_run_record` writes, a ``.json`` file. Nothing heavy is
-imported here, as the page starts with it.
-"""
-
+import importlib.metadata
 import json
+import os
+import platform
+from datetime import UTC, datetime
 from pathlib import Path
 
-from utils.download_handle_data import ROOT
-from utils.files import sha256_of
+import keras
 
+from utils.base.cifar10 import ROOT
+from utils.base.files import sha256_of, write_text
+
+PACKAGES = (keras.backend.backend(), "keras", "numpy", "scikit-learn")  # TensorFlow or JAX
 MODELS, RESULTS = ROOT / "models", ROOT / "results"
 FALLBACK = "model_1"
 
@@ -83,3 +86,52 @@ def record_of(path, records):
     ]
     older = [record for record in own if "model_sha256" not in record]
     return max(exact or older, key=lambda record: record["test_accuracy"], default={})
+
+
+def write_run_record(path, **sections):
+    """Write what a run did and measured as JSON, with time, versions and hardware.
+
+    Parameters
+    ----------
+    path : path-like
+    **sections
+        What the run adds: settings, seed, metrics and the like; anything JSON can hold.
+
+    Returns
+    -------
+    dict
+        What was written. Where TensorFlow computes on a GPU, `accelerator` is its name.
+    """
+    record = {
+        **_accelerator(),
+        **sections,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in PACKAGES},
+        "hardware": {"processor": processor_name(), "cores": os.cpu_count()},
+    }
+    write_text(path, json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def _accelerator():
+    """Return the first GPU that TensorFlow computes on (dict), if there is one."""
+    if keras.backend.backend() != "tensorflow":
+        return {}
+    import tensorflow as tf  # noqa: PLC0415  # where JAX computes it may not be installed
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return {}
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return {"accelerator": details.get("device_name", "GPU")}
+
+
+def processor_name():
+    """Return the processor's name as the system tells it."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -13,7 +13,7 @@ import zlib
 
 from tqdm import tqdm
 
-from utils.files import sha256_of, write_text
+from utils.base.files import sha256_of, write_text
 
 BATCHES_FOLDER = "cifar-10-batches-py"
 TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))

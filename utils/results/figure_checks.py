@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from utils.checks import positive_integer
-from utils.download_handle_data import CLASS_NAMES
+from utils.base.checks import positive_integer
+from utils.base.cifar10 import CLASS_NAMES
 
 
 def require(fine, message):

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from utils.fast_training import training_twin
-from utils.files import atomic_path
-from utils.results import save_model
+from utils.base.files import atomic_path
+from utils.results.model_files import save_model
+from utils.training.twins import training_twin
 
 
 def train_model(
@@ -217,3 +217,22 @@ def _counted(dataset):
         return dataset
     length = sum(1 for _ in dataset)
     return dataset.apply(tf.data.experimental.assert_cardinality(length))
+
+
+def ask_teacher(dataset, teacher):
+    """Replace the labels of a dataset by what `teacher` (keras.Model) makes of its images.
+
+    Targets are float32 of shape (patch, classes), 0 to 1; the teacher is asked in every pass, so
+    that it sees the augmented images that the student sees.
+    """
+    return dataset.map(lambda images, _: (images, teacher(images, training=False)))
+
+
+def one_hot(dataset, classes):
+    """Replace the labels of a dataset by targets that are 1 for the class and 0 for the others."""
+    return dataset.map(
+        lambda images, labels: (
+            images,
+            tf.one_hot(tf.cast(tf.reshape(labels, (-1,)), tf.int32), classes),
+        )
+    )

@@ -14,9 +14,9 @@ import tarfile
 import numpy as np
 from PIL import Image, ImageDraw
 
-from utils.archive import BATCHES_FOLDER, TEST_BATCH, TRAIN_BATCHES
-from utils.download_handle_data import CLASS_NAMES
-from utils.files import atomic_path
+from utils.archive.members import BATCHES_FOLDER, TEST_BATCH, TRAIN_BATCHES
+from utils.base.cifar10 import CLASS_NAMES
+from utils.base.files import atomic_path
 
 SIDE = 32  # pixels
 SCALE = 3  # drawn larger by this factor, then reduced, for smooth edges

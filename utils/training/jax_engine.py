@@ -15,7 +15,7 @@ import keras
 from jax import numpy as jnp
 from sklearn.metrics import accuracy_score, f1_score
 
-from utils.optimizer import make_optimizer, one_cycle_schedule
+from utils.training.optimizer import make_optimizer, one_cycle_schedule
 
 IN_FLOAT32 = (keras.layers.Dense, keras.layers.Normalization, keras.layers.Rescaling)
 PATCH = 500  # pictures at a time, where nothing is learnt
@@ -190,7 +190,7 @@ def measure_on_device(model, images, labels):
 
     In float32, as everywhere else; `images` (uint8, shape (N, height, width, 3)) and `labels` are
     arrays. The second of each number is averaged over six views, those of
-    `utils.augment.views_to_average`.
+    `utils.pipeline.augment.views_to_average`.
     """
 
     def answers(state, patch):

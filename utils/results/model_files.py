@@ -1,15 +1,21 @@
-"""A model file in, ``.keras`` or ``.h5``; the model out, if it consists of plain Keras layers.
+"""Models in, files out, and back: ``.keras`` and ``.h5``, of plain Keras layers only.
 
 A model file says which classes and functions are to be looked up and called, and can hold code of
 its own (Lambda). So what it says is read as text first, and anything but a plain layer is refused.
 """
 
 import json
+import shutil
+import tempfile
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
+
+from utils.base.files import atomic_path
 
 # Layers that run what the file holds, or read other files that it names.
 UNSAFE = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
@@ -22,6 +28,44 @@ PLAIN = {
     name for module in MODULES for name, kind in vars(module).items() if isinstance(kind, type)
 }
 PLAIN = (PLAIN | {"Functional", "__keras_tensor__", "__tuple__"}) - UNSAFE
+
+
+def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=False):
+    """Save a model as ``<directory>/<model name>.keras`` and ``.h5``.
+
+    What is saved is the plain network without optimizer and metrics, so that it loads anywhere
+    without custom objects.
+
+    Parameters
+    ----------
+    model : keras.Model
+    directory : path-like
+    suffixes : sequence of str
+        Which of the two formats.
+    half_precision : bool
+        Keep kernels as float16 in the files, of about half the size; loaded, they are float32
+        again. What has one axis stays as it is: means, variances, biases.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+
+    Raises
+    ------
+    ValueError
+        If a weight is too large for half precision.
+    """
+    plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
+    plain.set_weights(model.get_weights())
+    paths = [Path(directory) / f"{model.name}{suffix}" for suffix in suffixes]
+    # None gets its name before all are written; `.keras`, which the page reads, gets it last.
+    with ExitStack() as stack:
+        for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
+            plain.save(temporary)
+            if half_precision:
+                _halve(temporary)
+    return paths
 
 
 def load_model(path):
@@ -79,3 +123,40 @@ def _not_plain(config):
     if isinstance(config, (dict, list)):
         for part in config.values() if isinstance(config, dict) else config:
             yield from _not_plain(part)
+
+
+def _halve(path):
+    """Store the weights of the model file at `path` as float16; Keras brings them back."""
+    with tempfile.TemporaryDirectory() as folder:
+        if path.suffix == ".h5":
+            shutil.move(_halved(path, Path(folder) / "halved.h5"), path)
+            return
+        with zipfile.ZipFile(path) as file:
+            file.extractall(folder)
+        weights = Path(folder) / "model.weights.h5"
+        shutil.move(_halved(weights, Path(folder) / "halved.h5"), weights)
+        with zipfile.ZipFile(path, "w") as file:
+            for part in sorted(Path(folder).iterdir()):
+                file.write(part, part.name)
+
+
+def _halved(source, target):
+    """Copy an HDF5 file (both pathlib.Path), float32 arrays as float16, and return `target`."""
+    largest = np.finfo(np.float16).max
+
+    def copy(name, part):
+        if isinstance(part, h5py.Dataset):
+            values = part[()]
+            if part.dtype == np.float32 and part.ndim > 1:  # a small variance would become zero
+                if np.abs(values).max(initial=0) > largest:
+                    raise ValueError(f"{name} has weights beyond {largest}; save it whole")
+                values = values.astype(np.float16)
+            copied = file.create_dataset(name, data=values)
+        else:
+            copied = file.require_group(name)
+        copied.attrs.update(part.attrs)
+
+    with h5py.File(source) as original, h5py.File(target, "w") as file:
+        file.attrs.update(original.attrs)
+        original.visititems(copy)
+    return target

@@ -1,6 +1,6 @@
 """What the page shows, made of answers: the label, the chart, what the model sees, the table.
 
-Enters: `utils.classifier.Answer`. Leaves: HTML, and a Plotly figure as JSON, each a str.
+Enters: `utils.serving.classifier.Answer`. Leaves: HTML, and a Plotly figure as JSON, each a str.
 """
 
 import base64
@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from utils.download_handle_data import CLASS_NAMES
-from utils.picture_input import BETTER, MAX_BYTES
+from utils.base.cifar10 import CLASS_NAMES
+from utils.serving.picture_input import BETTER, MAX_BYTES
 
 HEADER = ("file", "class", "percent", "note", *CLASS_NAMES)
 BAR, PREDICTED, DOUBTED = "#9db4c8", "#e4572e", "#8d8d8d"

@@ -2,7 +2,7 @@
 
 Pictures are loaded in groups, one call of a pipeline's function for each: handing single small
 pictures from thread to thread takes longer than reading them (`benchmarks/read.py`). What
-`utils.pictures.encode_png` made is taken out of the file as it is; other pictures are decoded.
+`utils.base.png.encode_png` made is taken out of the file as it is; other pictures are decoded.
 """
 
 import functools
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from utils.pictures import (
+from utils.base.png import (
     END,
     HEAD,
     MAX_PIXELS,
@@ -156,3 +156,8 @@ def resize(image, image_shape):
         return image
     resized = tf.image.resize(image, image_shape, antialias=True)
     return tf.cast(tf.round(resized), tf.uint8)
+
+
+def to_float(images):
+    """Bring uint8 images (tensor), 0 to 255, to the float32 in [0, 1] that models take."""
+    return tf.cast(images, tf.float32) / 255.0

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from utils.checks import positive_integer, positive_number
+from utils.base.checks import positive_integer, positive_number
 
 KERNEL_MOMENTUM = 0.6  # Nesterov
 

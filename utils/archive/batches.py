@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.checks import is_reserved_name
+from utils.base.checks import is_reserved_name
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")  # 250, as ".png" may be added
 ROW = 3072  # bytes of a picture

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from utils.patch_checks import refuse_endless
+from utils.pipeline.batch_checks import refuse_endless
 
 
 def split_at_features(model):
@@ -18,7 +18,7 @@ def split_at_features(model):
     Parameters
     ----------
     model : keras.Model
-        As `utils.models.model_2` or `model_3` returns it.
+        As `utils.training.models.model_2` or `model_3` returns it.
 
     Returns
     -------

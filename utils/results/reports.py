@@ -1,0 +1,72 @@
+"""Scores in, tables as files out: histories and reports as CSV and Markdown."""
+
+import csv
+import io
+
+import numpy as np
+from sklearn.metrics import classification_report
+
+from utils.base.cifar10 import CLASS_NAMES
+from utils.base.files import write_text
+
+
+def write_history(path, history):
+    """Write a ``History.history`` (dict of metric name to list, an entry an epoch) as CSV."""
+    rows = zip(*history.values(), strict=True)
+    _write_csv(path, ["epoch", *history], [[i, *row] for i, row in enumerate(rows, start=1)])
+
+
+def write_classification_report(path, labels, predictions):
+    """Write precision, recall, F1 and support of the ten classes and their averages.
+
+    Parameters
+    ----------
+    path : path-like
+        Without suffix; ``.csv`` and ``.md`` are written.
+    labels, predictions : array of int, shape (N,), 0 to 9
+        A class that never occurs keeps its row, with zeros.
+
+    Returns
+    -------
+    str
+        The report as a Markdown table.
+
+    Raises
+    ------
+    ValueError
+        If a label or a prediction is none of the ten classes, or there are not as many of both.
+    """
+    strange = np.setdiff1d([*labels, *predictions], np.arange(len(CLASS_NAMES)))
+    if strange.size:
+        raise ValueError(
+            f"{strange[0]} is among the labels or predictions, expected 0 to "
+            f"{len(CLASS_NAMES) - 1}; pass those of a model with {len(CLASS_NAMES)} classes"
+        )
+    report = classification_report(
+        labels,
+        predictions,
+        labels=np.arange(len(CLASS_NAMES)),
+        target_names=CLASS_NAMES,
+        output_dict=True,
+        zero_division=0,
+    )
+    header = ["class", "precision", "recall", "f1-score", "support"]
+    names = [*CLASS_NAMES, "macro avg", "weighted avg"]
+    rows = [[name, *(report[name][column] for column in header[1:])] for name in names]
+    rows = [[row[0], *(f"{value:.4f}" for value in row[1:4]), int(row[4])] for row in rows]
+    _write_csv(f"{path}.csv", header, rows)
+    table = markdown_table(header, rows)
+    write_text(f"{path}.md", table)
+    return table
+
+
+def markdown_table(header, rows):
+    """Return a Markdown table (str) of `header` (list) and `rows` (list of lists)."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def _write_csv(path, header, rows):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
