@@ -12,9 +12,9 @@ from pathlib import Path
 
 import nbformat
 import papermill
+import update_readme
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-import update_readme
 from utils.base.files import check_writable
 
 ROOT = Path(__file__).resolve().parents[1]

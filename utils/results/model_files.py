@@ -30,7 +30,7 @@ PLAIN = {
 PLAIN = (PLAIN | {"Functional", "__keras_tensor__", "__tuple__"}) - UNSAFE
 
 
-def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=False):
+def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=False, name=None):
     """Save a model as ``<directory>/<model name>.keras`` and ``.h5``.
 
     What is saved is the plain network without optimizer and metrics, so that it loads anywhere
@@ -46,6 +46,9 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
         Keep kernels as float16 in the files, of about half the size; loaded, they are float32
         again. What has one axis stays as it is: means, variances, biases.
 
+    name : str, optional
+        Of the files, without suffix; the model's own by default.
+
     Returns
     -------
     list of pathlib.Path
@@ -58,7 +61,7 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
     """
     plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
     plain.set_weights(model.get_weights())
-    paths = [Path(directory) / f"{model.name}{suffix}" for suffix in suffixes]
+    paths = [Path(directory) / f"{name or model.name}{suffix}" for suffix in suffixes]
     # None gets its name before all are written; `.keras`, which the page reads, gets it last.
     with ExitStack() as stack:
         for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:

@@ -1,137 +1,215 @@
-"""Run records: what a run did and measured, written, read, and found for a model file."""
+"""Records of runs: what was trained how, on what, and what came out; one JSON file a run.
 
-import importlib.metadata
+A run is an experiment and a seed; its record is ``results/<experiment>/seed_<n>.json``. Means and
+intervals over seeds are computed from records and never stored.
+"""
+
+import importlib
 import json
 import os
 import platform
+import statistics
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import keras
+import numpy as np
+import scipy.stats
 
 from utils.base.cifar10 import ROOT
-from utils.base.files import sha256_of, write_text
+from utils.base.files import write_text
 
-PACKAGES = (keras.backend.backend(), "keras", "numpy", "scikit-learn")  # TensorFlow or JAX
-MODELS, RESULTS = ROOT / "models", ROOT / "results"
-FALLBACK = "model_1"
+RESULTS = ROOT / "results"
+CPU_INFO = Path("/proc/cpuinfo")  # Linux only
+# What every record has, with the types that it may be of.
+NUMBER, TEXT = (int, float), (str, type(None))
+SCHEMA = {
+    "experiment": str,
+    "seed": int,
+    "recipe": {"network": str, "epochs": int},
+    "data": {"name": str, "archive_sha256": TEXT, "train": int, "validation": int, "test": int},
+    "training": {
+        "engine": str,
+        "seconds": NUMBER,  # of this run's epochs, validation included, compilation apart
+        "compilation_seconds": (*NUMBER, type(None)),
+        "device": {
+            "accelerator": TEXT,  # a GPU's name
+            "processor": str,
+            "vendor": TEXT,
+            "family": (int, type(None)),
+            "model": (int, type(None)),
+            "cores": int,
+            "bfloat16": bool,  # whether convolutions computed in it
+        },
+        "versions": dict,
+        "commit": TEXT,
+        "finished": TEXT,
+        "history": dict,
+    },
+    "model": {"parameters": int, "sha256": dict},
+    "scores": dict,
+}
 
 
-def best_first(models=MODELS, results=RESULTS):
-    """Find the ``.keras`` files of a folder, and the run record of each.
+def record_path(results, experiment, seed):
+    """Return where a run's record lies (pathlib.Path), below the folder `results` (path-like)."""
+    return Path(results) / experiment / f"seed_{seed}.json"
+
+
+def write_record(results, record):
+    """Write a record where it belongs.
 
     Parameters
     ----------
-    models, results : path-like
-        Folders.
+    results : path-like
+        The folder of all records.
+    record : dict
+        With what `SCHEMA` asks for.
 
     Returns
     -------
-    dict of pathlib.Path to dict
-        File to its record, the highest test accuracy first. A file that no record tells of has
-        an empty one and comes last; Model 1 is the first of equals, and the only one where the
-        folder has no file at all, so that opening it says what is missing.
+    pathlib.Path
 
     Raises
     ------
     ValueError
-        If a run record is damaged.
+        If it lacks something, or a value is of another type.
     """
-    places = sorted(Path(results).glob("*.json"))
-    records = [read_record(path, ("model", "test_accuracy"), "make run") for path in places]
-    found = {path: record_of(path, records) for path in sorted(Path(models).glob("*.keras"))}
-
-    def rank(path):
-        return -found[path].get("test_accuracy", 0), path.stem != FALLBACK
-
-    return {path: found[path] for path in sorted(found, key=rank)} or {
-        Path(models) / f"{FALLBACK}.keras": {}
-    }
+    path = record_path(results, record.get("experiment", "none"), record.get("seed", "none"))
+    _check(record, SCHEMA, path)
+    write_text(path, json.dumps(record, indent=2) + "\n")
+    return path
 
 
-def read_record(path, keys, command):
-    """Return the record (dict) in the JSON file at `path` (path-like), which has all the `keys`.
+def read_record(path):
+    """Return the record (dict) in the file at `path` (path-like).
 
-    ValueError, naming the file and the `command` (str) that writes it anew, if it is damaged.
+    ValueError, naming the file and what is wrong, if it is damaged or no record.
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        missing = [key for key in keys if not isinstance(record, dict) or key not in record]
-        if missing:
-            raise ValueError(f"it lacks {', '.join(missing)}")
     except ValueError as error:
         raise ValueError(
-            f"{path}: a damaged record: {error}; restore it with 'git checkout' or write it anew "
-            f"with '{command}'"
+            f"{path}: a damaged record: {error}; restore it with 'git checkout', or delete it and "
+            "run the experiment again"
         ) from error
+    _check(record, SCHEMA, path)
     return record
 
 
-def record_of(path, records):
-    """Return the record (dict) of the run that made the model at `path`, an empty one if none did.
+def read_records(results=RESULTS):
+    """Return all records (list of dict) below the folder `results`, by experiment and seed.
 
-    Parameters
-    ----------
-    path : path-like
-        Either file of the model.
-    records : list of dict
-        One with ``model_sha256``, a dict of file name to SHA-256, is that of exactly those files;
-        among older ones, without, the best of the model's name is taken.
+    ValueError as of `read_record`.
     """
-    path = Path(path)
-    own = [record for record in records if record.get("model") == path.stem]
-    hashed = [record for record in own if "model_sha256" in record]
-    exact = [
-        record for record in hashed if record["model_sha256"].get(path.name) == sha256_of(path)
-    ]
-    older = [record for record in own if "model_sha256" not in record]
-    return max(exact or older, key=lambda record: record["test_accuracy"], default={})
+    paths = Path(results).glob("*/seed_*.json")
+    records = [read_record(path) for path in paths if path.parent.parent == Path(results)]
+    return sorted(records, key=lambda record: (record["experiment"], record["seed"]))
 
 
-def write_run_record(path, **sections):
-    """Write what a run did and measured as JSON, with time, versions and hardware.
+def summarise(values):
+    """Return mean, spread and the mean's 95 % confidence interval by Student's t (dict).
 
-    Parameters
-    ----------
-    path : path-like
-    **sections
-        What the run adds: settings, seed, metrics and the like; anything JSON can hold.
-
-    Returns
-    -------
-    dict
-        What was written. Where TensorFlow computes on a GPU, `accelerator` is its name.
+    Of a single value (`values` is a list of float) the spread and the interval are None.
     """
-    record = {
-        **_accelerator(),
-        **sections,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in PACKAGES},
-        "hardware": {"processor": processor_name(), "cores": os.cpu_count()},
+    mean, count = statistics.mean(values), len(values)
+    deviation = interval = None
+    if count > 1:
+        deviation = statistics.stdev(values)
+        half = scipy.stats.t.ppf(0.975, count - 1) * deviation / np.sqrt(count)
+        interval = [float(mean - half), float(mean + half)]
+    return {
+        "runs": count,
+        "mean": mean,
+        "standard_deviation": deviation,
+        "confidence_interval_95": interval,
     }
-    write_text(path, json.dumps(record, indent=2) + "\n")
-    return record
 
 
-def _accelerator():
-    """Return the first GPU that TensorFlow computes on (dict), if there is one."""
-    if keras.backend.backend() != "tensorflow":
-        return {}
-    import tensorflow as tf  # noqa: PLC0415  # where JAX computes it may not be installed
+def describe_training(history, *, engine, bfloat16, accelerator=None, compilation_seconds=None):
+    """Return what a record says of a training that has just ended on this machine (dict).
 
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return {}
-    details = tf.config.experimental.get_device_details(gpus[0])
-    return {"accelerator": details.get("device_name", "GPU")}
+    Parameters
+    ----------
+    history : dict of str to list of float
+        An entry an epoch, with "seconds" among them.
+    engine : str
+        "tensorflow" or "jax".
+    bfloat16 : bool
+        Whether convolutions computed in it.
+    accelerator : str, optional
+        The GPU's name.
+    compilation_seconds : float, optional
+    """
+    return {
+        "engine": engine,
+        "seconds": sum(history["seconds"]),
+        "compilation_seconds": compilation_seconds,
+        "device": {
+            "accelerator": accelerator,
+            **processor(),
+            "cores": os.cpu_count(),
+            "bfloat16": bfloat16,
+        },
+        "versions": versions(engine),
+        "commit": _commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "history": history,
+    }
 
 
-def processor_name():
-    """Return the processor's name as the system tells it."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def versions(engine):
+    """Return the versions (dict of str) of Python and of what computes; `engine` is the backend."""
+    modules = {"keras": "keras", "numpy": "numpy", "scikit-learn": "sklearn", engine: engine}
+    # Not by the name of the distribution: tensorflow-cpu and nightly builds have others.
+    found = {name: importlib.import_module(module) for name, module in modules.items()}
+    return {"python": platform.python_version()} | {
+        name: module.__version__ for name, module in found.items()
+    }
+
+
+def processor():
+    """Return the processor's name, vendor, family and model, as the system tells them (dict)."""
+    lines = CPU_INFO.read_text("utf-8").splitlines() if CPU_INFO.is_file() else []
+    told = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        told.setdefault(name.strip(), value.strip())
+    family, model = (int(told[name]) if name in told else None for name in ("cpu family", "model"))
+    return {
+        "processor": told.get("model name") or platform.processor() or platform.machine(),
+        "vendor": told.get("vendor_id"),
+        "family": family,
+        "model": model,
+    }
+
+
+def hardware(record):
+    """Return on what a run was trained, in words (str)."""
+    device = record["training"]["device"]
+    if device["accelerator"]:
+        return device["accelerator"]
+    bfloat16 = " with bfloat16" if device["bfloat16"] else ""
+    return f"{device['cores']} cores of {device['processor']}{bfloat16}"
+
+
+def _commit():
+    """Return the commit that the code is of (str), None outside a clone."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _check(found, schema, path, place="the record"):
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: {place} is {type(found).__name__}, expected an object")
+    for name, kind in schema.items():
+        if name not in found:
+            raise ValueError(f"{path}: {place} lacks {name!r}; delete it and run it again")
+        if isinstance(kind, dict):
+            _check(found[name], kind, path, name)
+        elif not isinstance(found[name], kind):
+            raise ValueError(f"{path}: {name} is {found[name]!r}, which a record never has")

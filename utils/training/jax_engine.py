@@ -13,94 +13,122 @@ from functools import partial
 import jax
 import keras
 from jax import numpy as jnp
-from sklearn.metrics import accuracy_score, f1_score
 
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 
 IN_FLOAT32 = (keras.layers.Dense, keras.layers.Normalization, keras.layers.Rescaling)
-PATCH = 500  # pictures at a time, where nothing is learnt
+BATCH = 500  # pictures at a time, where nothing is learnt
+_compiled = {}  # the last recipe's epoch, so that its other seeds need not be compiled again
 
 
 def train_in_scans(
-    build, seeds, train, validation, settings, *, teacher=None, policy="mixed_bfloat16"
+    model,
+    recipe,
+    data,
+    *,
+    seed,
+    teacher=None,
+    callbacks=(),
+    checkpoint=None,
+    verbose=2,
+    policy="mixed_bfloat16",
 ):
-    """Train a model for each seed; compiled once, for the first.
+    """Train a model in place by a recipe; compiled once for all seeds that follow one another.
 
     Parameters
     ----------
-    build : function
-        Returns the untrained keras.Model; called anew for each seed, which its weights follow.
-    seeds : iterable of int
-    train, validation : (array of uint8, shape (N, height, width, 3); array of int, shape (N,))
-        Pixels from 0 to 255, and labels.
-    settings : dict
-        epochs, patch_size, peak_rate_of_128, warm_up, momentum, weight_decay, label_smoothing,
-        bias_rate, max_shift and cutout, as of `tools.speedrun`; with kernel_rate it is Muon.
+    model : keras.Model
+    recipe : experiments.recipes.Recipe
+        Of an epoch, batches that aren't full are left out.
+    data
+        With `train` and `validation`, each a pair of uint8 images of shape (N, height, width, 3)
+        and int labels.
+    seed : int
+        Of order and augmentation.
     teacher : keras.Model, optional
         What it answers to the augmented pictures takes the place of their labels.
+    callbacks : sequence
+        Must be empty: an epoch is one program, into which nobody can call.
+    checkpoint : path-like, optional
+        Not used: a run takes a GPU minutes, and starts over.
+    verbose : int
+        0 is silent, anything else tells a line an epoch.
     policy : str
         Keras's dtype policy of the layers that are not in `IN_FLOAT32`, while training.
 
-    Yields
-    ------
-    seed : int
-    model : keras.Model
-    history : dict of str to list of float
-        An entry an epoch: loss, accuracy, val_accuracy and seconds, compilation apart.
-    seconds_of_compilation : float
-        0 after the first.
+    Returns
+    -------
+    history : keras.callbacks.History
+        loss, accuracy, val_accuracy and seconds, compilation apart, an entry an epoch.
+    facts : dict
+        engine, bfloat16, accelerator and compilation_seconds.
 
     Raises
     ------
     ValueError
-        If there are fewer training pictures than a patch holds.
+        If there are callbacks, or fewer training pictures than a batch holds.
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
-    size, epochs = settings["patch_size"], settings["epochs"]
-    steps = len(train[1]) // size  # another few pictures are left out in each epoch
+    if callbacks:
+        raise ValueError(
+            "callbacks can't be called by JAX's scans; train by TensorFlow, or without"
+        )
+    count = len(data.train[1])
+    steps = count // recipe.batch_size
     if not steps:
-        raise ValueError(f"{len(train[1])} training pictures, patch_size is {size}; lower it")
-    peak = settings["peak_rate_of_128"] * size / 128
-    schedule = one_cycle_schedule(peak, epochs * steps, warm_up=settings["warm_up"])
-    rates = jax.vmap(schedule)(jnp.arange(epochs * steps)).reshape(epochs, steps)
-    train, validation = jax.device_put((train, validation))
-    run_epoch = None
-    for seed in seeds:
-        keras.utils.set_random_seed(seed)
-        model = build()
-        twin = twin_of(model, policy)
-        key = jax.random.key(seed)
-        compilation = 0.0
-        if run_epoch is None:
-            start = time.perf_counter()
-            optimizer = _optimizer(twin, settings)
-            run_epoch = epoch_of(twin, optimizer, settings, teacher and twin_of(teacher, policy))
-            state = _state(twin, optimizer)
-            run_epoch = run_epoch.lower(state, train, validation, rates[0], 0, key).compile()
-            compilation = time.perf_counter() - start
-        state = _state(twin, optimizer)
-        history = {"loss": [], "accuracy": [], "val_accuracy": [], "seconds": []}
-        for number in range(epochs):
-            start = time.perf_counter()
-            state, measured = run_epoch(state, train, validation, rates[number], number, key)
-            measured = [float(value) for value in measured]  # waits for the device
-            measured.append(time.perf_counter() - start)
-            for values, value in zip(history.values(), measured, strict=True):
-                values.append(value)
-            if not math.isfinite(measured[0]):
-                raise FloatingPointError(
-                    f"{model.name}: the loss became {measured[0]} in epoch {number + 1}; "
-                    "lower peak_rate_of_128"
-                )
-        for variables, values in zip(_variables(twin), state[:2], strict=True):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
-        model.set_weights(twin.get_weights())
-        yield seed, model, history, compilation
+        raise ValueError(f"{count} training pictures, batch_size is {recipe.batch_size}; lower it")
+    steps = min(steps, recipe.steps_per_epoch or steps)
+    peak = recipe.learning_rate * recipe.batch_size / 128
+    schedule = one_cycle_schedule(peak, recipe.epochs * steps, warm_up=recipe.warm_up)
+    rates = jax.vmap(schedule)(jnp.arange(recipe.epochs * steps)).reshape(recipe.epochs, steps)
+    pictures = jax.device_put(tuple((images, jnp.asarray(y)) for images, y in data[:2]))
+    twin = twin_of(model, policy)
+    key = jax.random.key(seed)
+    optimizer = _optimizer(twin, recipe)
+    state = _state(twin, optimizer)
+    case = (recipe, policy, id(teacher), [part.shape for pair in pictures for part in pair])
+    compilation = 0.0
+    if _compiled.get("case") != case:
+        start = time.perf_counter()
+        run_epoch = epoch_of(twin, optimizer, recipe, teacher and twin_of(teacher, policy))
+        compiled = run_epoch.lower(state, *pictures, rates[0], 0, key).compile()
+        compilation = time.perf_counter() - start
+        _compiled.update(case=case, run=compiled, teacher=teacher)
+    history = keras.callbacks.History()
+    history.history = {"loss": [], "accuracy": [], "val_accuracy": [], "seconds": []}
+    for epoch in range(recipe.epochs):
+        start = time.perf_counter()
+        state, measured = _compiled["run"](state, *pictures, rates[epoch], epoch, key)
+        measured = [float(value) for value in measured]  # waits for the device
+        _note(history, [*measured, time.perf_counter() - start], epoch, recipe.epochs, verbose)
+        if not math.isfinite(measured[0]):
+            raise FloatingPointError(
+                f"{model.name}: the loss became {measured[0]} in epoch {epoch + 1}; "
+                "lower learning_rate"
+            )
+    for variables, values in zip(_variables(twin), state[:2], strict=True):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    model.set_weights(twin.get_weights())
+    device = jax.devices()[0]
+    return history, {
+        "engine": "jax",
+        "bfloat16": "bfloat16" in policy,
+        "accelerator": None if device.platform == "cpu" else device.device_kind,
+        "compilation_seconds": compilation,
+    }
 
 
-def epoch_of(model, optimizer, settings, teacher=None):
+def _note(history, measured, epoch, epochs, verbose):
+    for (name, values), value in zip(history.history.items(), measured, strict=True):
+        values.append(value)
+        if verbose and name == "val_accuracy":
+            print(f"epoch {epoch + 1}/{epochs}: val_accuracy {value:.4f}", flush=True)
+    history.epoch = list(range(epoch + 1))
+
+
+def epoch_of(model, optimizer, recipe, teacher=None):
     """Return a compiled function that trains `model` for an epoch, and scores it.
 
     It takes the state (the values of what is trained, of what else changes, and of `optimizer`),
@@ -108,7 +136,7 @@ def epoch_of(model, optimizer, settings, teacher=None):
     the epoch and a key for random numbers; it returns the new state and (loss, accuracy in
     training, accuracy in validation).
     """
-    size, smoothing = settings["patch_size"], settings["label_smoothing"]
+    size, smoothing = recipe.batch_size, recipe.label_smoothing
     classes = model.output_shape[-1]
     rate_at = [variable is optimizer.learning_rate for variable in optimizer.variables].index(True)
     knowledge = _state(teacher) if teacher is not None else None
@@ -118,10 +146,10 @@ def epoch_of(model, optimizer, settings, teacher=None):
         loss = keras.losses.categorical_crossentropy(targets, outputs, label_smoothing=smoothing)
         return jnp.mean(loss), (others, outputs)
 
-    def step(state, patch, pictures, number):
+    def step(state, batch, pictures, number):
         trained, others, optimized = state
-        index, rate, key = patch
-        images = augment(pictures[0][index], (index + number) % 2 == 1, settings, key) / 255
+        index, rate, key = batch
+        images = _seen(pictures[0][index], (index + number) % 2 == 1, recipe, key) / 255
         targets = jax.nn.one_hot(pictures[1][index], classes)
         if teacher is not None:
             targets, _ = teacher.stateless_call(*knowledge, images, training=False)
@@ -137,26 +165,39 @@ def epoch_of(model, optimizer, settings, teacher=None):
     def run_epoch(state, train, validation, rates, number, key):
         order_key, key = jax.random.split(jax.random.fold_in(key, number))
         order = jax.random.permutation(order_key, len(train[1]))[: len(rates) * size]
-        patches = order.reshape(-1, size), rates, jax.random.split(key, len(rates))
+        batches = order.reshape(-1, size), rates, jax.random.split(key, len(rates))
         one_step = partial(step, pictures=train, number=number)
-        state, (losses, right) = jax.lax.scan(one_step, state, patches)
-        answers = _in_patches(partial(_answers, model, state[:2]), validation[0])
+        state, (losses, right) = jax.lax.scan(one_step, state, batches)
+        answers = _in_batches(partial(_answers, model, state[:2]), validation[0])
         measured = losses.mean(), right.mean(), jnp.mean(answers.argmax(1) == validation[1])
         return state, measured
 
     return run_epoch
 
 
-def augment(images, mirrored, settings, key):
+def _seen(images, in_turn, recipe, key):
+    """Return pictures as the recipe augments them; `in_turn` (bool) are mirrored in this epoch."""
+    if recipe.translate is None:
+        return images
+    mirrored = {
+        "alternate": in_turn,
+        "random": jax.random.bernoulli(jax.random.fold_in(key, 1), shape=in_turn.shape),
+        None: in_turn & False,
+    }[recipe.flip]
+    return augment(images, mirrored, recipe.translate, recipe.cutout, key)
+
+
+def augment(images, mirrored, translate, cutout, key):
     """Mirror some pictures, translate all, edges reflected, and maybe cut squares out.
 
     Parameters
     ----------
     images : array, shape (N, height, width, 3)
     mirrored : array of bool, shape (N,)
-    settings : dict
-        With ``max_shift`` and, if not None, ``cutout``: the side of a square that is painted over
-        with the mean colour; in pixels.
+    translate : int
+        Pixels, at most.
+    cutout : int or None
+        Side in pixels of a square that is painted over with the mean colour.
     key : jax.Array
         For random numbers.
 
@@ -165,7 +206,7 @@ def augment(images, mirrored, settings, key):
     array like `images`
     """
     shift_key, hole_key = jax.random.split(key)
-    shift, side = settings["max_shift"], settings.get("cutout")
+    shift, side = translate, cutout
     count, *sides = images.shape[:3]
     padded = jnp.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)), "reflect")
     places = jnp.array([2 * shift + 1, 2 * shift + 1, 1])  # rows, columns, channels
@@ -183,32 +224,6 @@ def augment(images, mirrored, settings, key):
     hole = (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
     mean = images.mean((0, 1, 2)).astype(images.dtype)
     return jnp.where(hole, mean, images)
-
-
-def measure_on_device(model, images, labels):
-    """Return what a record says (dict) of a trained model, after one look at test pictures.
-
-    In float32, as everywhere else; `images` (uint8, shape (N, height, width, 3)) and `labels` are
-    arrays. The second of each number is averaged over six views, those of
-    `utils.pipeline.augment.views_to_average`.
-    """
-
-    def answers(state, patch):
-        padded = jnp.pad(patch, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
-        height, width = patch.shape[1:3]
-        views = [padded[:, i : i + height, i : i + width] for i in range(3)]
-        views += [view[:, :, ::-1] for view in views]
-        every = [_answers(model, state, view) for view in views]
-        return every[1], sum(every)
-
-    with jax.default_matmul_precision("highest"):
-        in_patches = jax.jit(lambda state, images: _in_patches(partial(answers, state), images))
-        plain, averaged = (every.argmax(1) for every in in_patches(_state(model), images))
-    scores = {"parameters": model.count_params(), "test_images": len(labels)}
-    for name, predictions in (("", plain), ("_averaged", averaged)):
-        scores[f"test_accuracy{name}"] = accuracy_score(labels, predictions)
-        scores[f"test_macro_f1{name}"] = float(f1_score(labels, predictions, average="macro"))
-    return scores
 
 
 def twin_of(model, policy):
@@ -234,24 +249,24 @@ def _answers(model, state, images):
     return model.stateless_call(*state, images / 255, training=False)[0]
 
 
-def _in_patches(function, images):
+def _in_batches(function, images):
     """Return the arrays that `function` makes of `images`, a part of them at a time."""
-    count = len(images) // PATCH
-    whole = images[: count * PATCH].reshape(count, PATCH, *images.shape[1:])
+    count = len(images) // BATCH
+    whole = images[: count * BATCH].reshape(count, BATCH, *images.shape[1:])
     parts = jax.lax.map(function, whole)
     parts = jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), parts)
-    rest = function(images[count * PATCH :])
+    rest = function(images[count * BATCH :])
     return jax.tree.map(lambda *both: jnp.concatenate(both), parts, rest)
 
 
-def _optimizer(model, settings):
+def _optimizer(model, recipe):
     optimizer = make_optimizer(
         0.1,  # each step brings its own rate
-        settings["momentum"],
+        recipe.momentum,
         True,
-        settings["weight_decay"],
-        settings["bias_rate"],
-        settings.get("kernel_rate"),
+        recipe.weight_decay,
+        recipe.bias_lr_scale,
+        recipe.muon_lr_scale,
     )
     optimizer.build(model.trainable_variables)
     return optimizer

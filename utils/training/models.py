@@ -20,7 +20,7 @@ CIFAR_VARIANCE = (0.0610, 0.0593, 0.0684)
 WHITENING = "whitening"  # the name of Model 4's first convolution
 
 
-def model_1(*, dropout=1.0):
+def model_1(image_shape=(32, 32, 3), class_len=10, *, dropout=1.0):
     """Build the CNN: three blocks of two convolutions, 552,874 parameters.
 
     Parameters
@@ -36,7 +36,8 @@ def model_1(*, dropout=1.0):
     """
     if not 0 <= dropout <= 1:
         raise ValueError(f"dropout is {dropout!r}, expected 0 to 1, a share of the usual rates")
-    model = keras.Sequential([keras.Input((32, 32, 3))], name="model_1")
+    image_shape, class_len = _check_shape(image_shape, class_len)
+    model = keras.Sequential([keras.Input(image_shape)], name="model_1")
     for filters, rate in ((32, 0.2), (64, 0.3), (128, 0.4)):
         for _ in range(2):
             model.add(
@@ -51,7 +52,7 @@ def model_1(*, dropout=1.0):
     model.add(layers.Dense(128, activation="relu", kernel_initializer="he_uniform"))
     model.add(layers.BatchNormalization(momentum=BN_MOMENTUM))
     model.add(layers.Dropout(0.5 * dropout))
-    model.add(layers.Dense(10, activation="softmax"))
+    model.add(layers.Dense(class_len, activation="softmax"))
     return model
 
 
@@ -307,3 +308,9 @@ def _backbone(application, image_shape, weights):
             f"{weights}: not a weight file of {application.__name__} without top: {error}"
         ) from error
     return backbone
+
+
+# By the name that recipes have for them. Of those on a backbone, which environment variable may
+# name the file of its weights.
+NETWORKS = {"model_1": model_1, "model_2": model_2, "model_3": model_3, "model_4": model_4}
+PRETRAINED = {"model_2": "MOBILENETV2_WEIGHTS", "model_3": "VGG16_WEIGHTS"}

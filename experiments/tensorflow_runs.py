@@ -1,0 +1,84 @@
+"""A recipe and arrays in, a training by TensorFlow out: batches, optimizer and loss, then `fit`."""
+
+import tensorflow as tf
+
+from utils.model_training_testing import _loss
+from utils.pipeline.arrays import batches_of
+from utils.training.features import cache_features, split_at_features
+from utils.training.optimizer import make_optimizer, one_cycle_schedule
+from utils.training.tensorflow_engine import ask_teacher, one_hot, train_model
+from utils.training.twins import has_bfloat16
+
+
+def train_on_tensorflow(
+    model, recipe, data, *, seed, teacher=None, callbacks=(), checkpoint=None, verbose=2
+):
+    """Train a model in place by a recipe.
+
+    Parameters
+    ----------
+    model : keras.Model
+    recipe : Recipe
+    data : Data
+    seed : int
+    teacher : keras.Model, optional
+    callbacks : sequence of keras.callbacks.Callback
+    checkpoint : pathlib.Path, optional
+        A folder to keep checkpoints in, and to go on from.
+    verbose : 0, 1 or 2
+
+    Returns
+    -------
+    history : keras.callbacks.History
+    facts : dict
+        As of `experiments.training.Trained`.
+    """
+    train, validation = _batches(recipe, data, seed)
+    trained = model
+    if recipe.trains == "head" and recipe.translate is None:  # no picture ever changes
+        trained, train, validation = _features(model, recipe, train, validation, seed)
+    if recipe.steps_per_epoch is not None:
+        train = train.take(recipe.steps_per_epoch)
+    steps = recipe.epochs * int(train.cardinality())
+    peak = recipe.learning_rate * recipe.batch_size / 128
+    if teacher is not None:
+        train = ask_teacher(train, teacher)
+        validation = one_hot(validation, 10)
+    history = train_model(
+        trained,
+        train,
+        validation,
+        recipe.epochs,
+        make_optimizer(
+            one_cycle_schedule(peak, steps, warm_up=recipe.warm_up),
+            recipe.momentum,
+            True,
+            recipe.weight_decay,
+            recipe.bias_lr_scale,
+            recipe.muon_lr_scale,
+        ),
+        _loss(recipe.label_smoothing, teacher),
+        checkpoint=checkpoint and checkpoint / "training.npz",
+        verbose=verbose,
+    )
+    gpus = tf.config.list_physical_devices("GPU")
+    name = None
+    if gpus:
+        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    in_bfloat16 = not gpus and has_bfloat16()
+    return history, {"engine": "tensorflow", "bfloat16": in_bfloat16, "accelerator": name}
+
+
+def _batches(recipe, data, seed):
+    how = {"translate": recipe.translate, "flip": recipe.flip, "cutout": recipe.cutout}
+    head_only = recipe.trains == "head" and recipe.translate is None
+    train = batches_of(*data.train, recipe.batch_size, shuffle=None if head_only else seed, **how)
+    return train, batches_of(*data.validation, 500)
+
+
+def _features(model, recipe, train, validation, seed):
+    """Return the head of a model, and what its backbone finds in the pictures, as datasets."""
+    backbone, head = split_at_features(model)
+    train, validation = (cache_features(backbone, part) for part in (train, validation))
+    train = train.shuffle(len(train), seed=seed).batch(recipe.batch_size)
+    return head, train, validation.batch(recipe.batch_size)
