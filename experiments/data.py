@@ -91,10 +91,9 @@ def load(validation_size=0.02, *, root=ROOT):
     """
     dataset = read_dataset(root)
     folder = Path(root) / dataset["directory"]
-    parts = [
-        _read(folder / name, folder / "images") for name in ("train_names.txt", "test_names.txt")
-    ]
-    train, test = parts
+    train, test = (
+        _read(folder / f"{part}_names.txt", folder / "images") for part in ("train", "test")
+    )
     kept, held_out = split(train.labels, validation_size)
     return Data(
         Pictures(train.images[kept], train.labels[kept]),

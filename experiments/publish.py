@@ -1,4 +1,4 @@
-"""A run's model in, its files in ``models/`` out: measured as they are, with report and matrices."""
+"""A run's model in, its files in ``models/`` out, measured as they are; report and matrices."""
 
 import numpy as np
 

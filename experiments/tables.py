@@ -147,12 +147,10 @@ def write_tables(root=ROOT):
         text = (root / readme).read_text(encoding="utf-8")
         write_text(root / readme, put_between(text, marker, table))
     on_cores = {
-        name: [
-            one["training"]["history"] for one in group if "seconds" in one["training"]["history"]
-        ]
+        name: [one["training"]["history"] for one in group]
         for name, group in groups.items()
         if not group[0]["training"]["device"]["accelerator"]
     }
-    figure = plot_accuracy_over_minutes({name: runs for name, runs in on_cores.items() if runs})
+    figure = plot_accuracy_over_minutes(on_cores)
     with atomic_path(root / "results" / "accuracy_over_minutes.pdf") as temporary:
         figure.savefig(temporary, metadata={"CreationDate": None})

@@ -164,7 +164,7 @@ def evaluate(model, data):
 
 
 def as_data(data, validation_size):
-    """Return `Data` as it is; of a pair of arrays make one, whose test pictures are held out too."""
+    """Return `Data` as it is, or make it of two arrays; what is held out is the test then too."""
     if isinstance(data, Data):
         return data
     try:
