@@ -14,8 +14,9 @@ Pixels = int
 class Recipe:
     """How a network is trained. None: the network has no such part, or it is not used.
 
-    What a record keeps of it is what is not None. A field that is added later needs a default that
-    means what was done before, so that older records stay those of the same recipe.
+    What a record keeps of it is what is not None; so whatever may be None is so by default. A field
+    that comes later has a default that means what was done before, so that older records stay
+    those of the same recipe.
     """
 
     network: str  # its builder in utils.training.models: "model_1" to "model_4"
@@ -42,8 +43,8 @@ class Recipe:
     muon_lr_scale: float | None = None  # rate of convolutions by Muon, as a multiple; None: SGD
     label_smoothing: float = 0.0  # share of the target that is spread over all classes
     # The pictures
-    translate: Pixels | None = 2  # at most, each way, edges reflected; None: no augmentation
-    flip: str | None = "alternate"  # each picture in every second epoch, or "random"
+    translate: Pixels | None = None  # at most, each way, edges reflected
+    flip: str | None = None  # "alternate": each picture in every second epoch; or "random"
     cutout: Pixels | None = None  # side of a square that is painted over
     validation_size: float = 0.02  # share of the training pictures that is held out
 
@@ -120,7 +121,7 @@ def written(value):
     """Return a field's value as a command line and a folder's name have it (str)."""
     if isinstance(value, tuple):
         return "-".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+    return str(value).lower()
 
 
 def _refuse(recipe):
@@ -163,6 +164,8 @@ AIRBENCH_SGD = Recipe(
     bias_lr_scale=64.0,  # its biases stand for its scales too
     label_smoothing=0.2,  # ten epochs are too few to become sure
     whitening_images=5120,
+    translate=2,
+    flip="alternate",
 )
 AIRBENCH = replace(  # by Muon, as in github.com/KellerJordan/cifar10-airbench
     AIRBENCH_SGD,
@@ -179,7 +182,9 @@ STRONG = {"translate": 4, "cutout": 12}  # for many epochs
 
 # ---- Model 1
 
-CNN = Recipe(network="model_1", dropout=0.0, epochs=30, label_smoothing=0.2)
+CNN = Recipe(
+    network="model_1", dropout=0.0, epochs=30, label_smoothing=0.2, translate=2, flip="alternate"
+)
 DROPOUT = replace(  # with the dropout that it was published with
     CNN, dropout=1.0, label_smoothing=0.1, translate=1, flip="random", validation_size=0.1
 )
@@ -192,8 +197,6 @@ HEAD = Recipe(
     epochs=10,
     learning_rate=0.05,
     label_smoothing=0.1,
-    translate=None,
-    flip=None,
     validation_size=0.1,
 )
 ALL_LAYERS = replace(HEAD, trains="all", epochs=4, learning_rate=0.02, translate=2, flip="random")

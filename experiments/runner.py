@@ -100,19 +100,28 @@ def perform(name, recipe, seed, data, helpers, checkpoint=None, verbose=2):
     from utils.results.model_files import load_model  # noqa: PLC0415
 
     how = {kind: load_model(path) for kind, path in helpers.items()}
-    model, history, facts = train_by_recipe(
+    trained = train_by_recipe(
         recipe, data, seed=seed, checkpoint=checkpoint, verbose=verbose, **how
     )
+    record = describe_run(name, recipe, seed, data, trained)
     hashes = {f"{kind}_sha256": sha256_of(path) for kind, path in helpers.items()}
+    return record | {
+        "training": record["training"] | hashes,
+        "scores": evaluate(trained.model, data),
+    }, trained.model
+
+
+def describe_run(name, recipe, seed, data, trained):
+    """Return the record (dict) of an `experiments.training.Trained`, without scores and hashes."""
     return {
         "experiment": name,
         "seed": seed,
         "recipe": recipe.recorded(),
         "data": data.recorded(),
-        "training": describe_training(history.history, **facts) | hashes,
-        "model": {"parameters": model.count_params(), "sha256": {}},
-        "scores": evaluate(model, data),
-    }, model
+        "training": describe_training(trained.history.history, **trained.facts),
+        "model": {"parameters": trained.model.count_params(), "sha256": {}},
+        "scores": {},
+    }
 
 
 def keep(record, model, root=ROOT):

@@ -5,6 +5,7 @@ By whatever backend Keras has: TensorFlow on any CPU, or JAX on a GPU. Nothing i
 
 import os
 from contextlib import nullcontext
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -35,7 +36,18 @@ class Trained(NamedTuple):
     facts: dict
 
 
-def train(experiment, data, *, seed=0, callbacks=(), teacher=None, init=None, verbose=2, **changes):
+def train(
+    experiment,
+    data,
+    *,
+    seed=0,
+    callbacks=(),
+    teacher=None,
+    init=None,
+    checkpoint=None,
+    verbose=2,
+    **changes,
+):
     """Train a network by a recipe, any field of which can be changed by keyword.
 
     Parameters
@@ -50,6 +62,8 @@ def train(experiment, data, *, seed=0, callbacks=(), teacher=None, init=None, ve
         Handed to ``fit``; on the TensorFlow backend.
     teacher, init : keras.Model, optional
         For recipes that name one.
+    checkpoint : path-like, optional
+        A folder; the same call goes on from what an interrupted one has left there.
     verbose : 0, 1 or 2
         As in ``keras.Model.fit``.
     **changes
@@ -74,8 +88,8 @@ def train(experiment, data, *, seed=0, callbacks=(), teacher=None, init=None, ve
     """
     _, recipe = recipe_of(experiment, **changes)
     data = as_data(data, recipe.validation_size)
-    how = {"seed": seed, "callbacks": callbacks, "teacher": teacher, "init": init}
-    trained = train_by_recipe(recipe, data, verbose=verbose, **how)
+    how = {"callbacks": callbacks, "teacher": teacher, "init": init, "checkpoint": checkpoint}
+    trained = train_by_recipe(recipe, data, seed=seed, verbose=verbose, **how)
     return trained.model, trained.history
 
 
@@ -88,8 +102,8 @@ def train_by_recipe(
     ----------
     recipe : Recipe
     data : Data
-    checkpoint : pathlib.Path, optional
-        A folder; the same call goes on from what an interrupted one has left there.
+    seed, teacher, init, callbacks, checkpoint, verbose
+        As of `train`.
 
     Returns
     -------
@@ -102,6 +116,7 @@ def train_by_recipe(
                 f"{'no' if given is None else 'a'} model was given as {name}=; pass both or neither"
             )
     keras.utils.set_random_seed(seed)  # first of all: weights and order follow it
+    checkpoint = checkpoint and Path(checkpoint)
     model = build(recipe, data.train, init)
     engine = _engine()
     how = {"seed": seed, "teacher": teacher, "callbacks": callbacks}
