@@ -136,8 +136,8 @@ def build(recipe, pictures, init=None):
     if recipe.network not in NETWORKS:
         raise ValueError(f"network is {recipe.network!r}, expected one of {', '.join(NETWORKS)}")
     if recipe.network in PRETRAINED:
-        variable = PRETRAINED[recipe.network]
-        options["weights"] = None if init else os.environ.get(variable) or "imagenet"
+        weights = os.environ.get(PRETRAINED[recipe.network]) or "imagenet"
+        options["weights"] = None if init is not None or weights == "none" else weights
         options["trainable"] = recipe.trains == "all"
     elif recipe.trains == "head":
         raise ValueError(f"trains is 'head', but {recipe.network} has no backbone to freeze")

@@ -10,6 +10,8 @@ import pytest
 
 from tools import run_notebooks
 from utils.base.cifar10 import ROOT
+from utils.base.files import sha256_of
+from utils.results.records import read_records
 
 NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
 VGG16 = "VGG16_WEIGHTS"
@@ -20,14 +22,16 @@ NO_SERVER = "http://127.0.0.1:9/cifar-10-python.tar.gz"  # the discard port: ref
 def sample_run(tmp_path_factory):
     """A copy of the repository in which both notebooks ran without any archive."""
     root = tmp_path_factory.mktemp("repository")
-    for folder in ("utils", "notebooks"):
+    for folder in ("utils", "experiments", "notebooks"):
         shutil.copytree(ROOT / folder, root / folder)
     parameters = {
         NOTEBOOKS[0]: {"ARCHIVE": NO_SERVER, "SAMPLE_BATCH": 100},
         NOTEBOOKS[1]: {
-            "FINAL_EPOCHS": 1,
-            "CANDIDATE_EPOCHS": dict.fromkeys(("model_1", "model_2", "model_3", "model_4"), 1),
-            "CANDIDATE_PATCHES": 4,
+            "PROFILE": "full",
+            "SEED": 3,
+            "CANDIDATE_CHANGES": {"epochs": 1, "steps_per_epoch": 4},
+            "FINAL_CHANGES": {"epochs": 1, "label_smoothing": 0.05},
+            "SAMPLE_CHANGES": {"batch_size": 30, "validation_size": 0.12},
         },
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -69,20 +73,33 @@ def test_without_a_source_the_notebooks_go_on_with_the_sample(sample_run):
 
 def test_a_sample_run_writes_under_results_sample_only(sample_run):
     results = sample_run / "results" / "sample"
-    record = json.loads(next(results.glob("*_quick.json")).read_text())
-    run = f"{record['model']}_quick"
-    assert {path.name for path in results.iterdir() if path.is_file()} == {
-        f"{run}.json",
-        f"{run}_history.csv",
-        f"{run}_report.csv",
-        f"{run}_report.md",
-        f"{run}_confusion_matrix.pdf",
-        "confusion_matrix.png",
+    (record,) = read_records(results)
+    run = record["experiment"]
+    assert {path.name for path in results.iterdir()} == {run, "models", "confusion_matrix.png"}
+    assert {path.name for path in (results / run).iterdir()} == {
+        "seed_3.json",
+        "report.csv",
+        "report.md",
+        "confusion_matrix.pdf",
     }
-    assert {path.suffix for path in (results / "models").iterdir()} == {".keras", ".h5"}
+    kept = {path.name: sha256_of(path) for path in (results / "models").iterdir()}
+    assert kept == record["model"]["sha256"]
+    assert set(kept) == {f"{run}.keras", f"{run}.h5"}
     assert not (sample_run / "models").exists()
     assert not (sample_run / "images").exists()
     assert [path.name for path in (sample_run / "results").iterdir()] == ["sample"]
+
+
+def test_each_changed_parameter_is_found_in_the_record(sample_run):
+    """The profile by papermill, not by the environment, which says another."""
+    (record,) = read_records(sample_run / "results" / "sample")
+    assert record["experiment"].startswith("full_model_")
+    assert record["seed"] == 3
+    changed = {"epochs": 1, "label_smoothing": 0.05, "batch_size": 30, "validation_size": 0.12}
+    assert {field: record["recipe"][field] for field in changed} == changed
+    assert len(record["training"]["history"]["loss"]) == 1
+    assert record["data"]["validation"] == 60
+    assert len(record["scores"]["candidates_validation"]) == 4
 
 
 @pytest.mark.parametrize("folder", ["results", "models"])

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import nbformat
 import papermill
-import update_readme
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
+from experiments.tables import write_tables
 from utils.base.files import check_writable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,7 +65,7 @@ def main():
     for name in NOTEBOOKS:
         (executed / name).replace(target / name)
     if results == ROOT / "results":
-        update_readme.main()
+        write_tables()
     print(
         f"\nDone. Results: {results.relative_to(ROOT)}/, "
         f"executed notebooks: {target.relative_to(ROOT)}/"

@@ -311,6 +311,6 @@ def _backbone(application, image_shape, weights):
 
 
 # By the name that recipes have for them. Of those on a backbone, which environment variable may
-# name the file of its weights.
+# name the file of its weights, or say "none".
 NETWORKS = {"model_1": model_1, "model_2": model_2, "model_3": model_3, "model_4": model_4}
 PRETRAINED = {"model_2": "MOBILENETV2_WEIGHTS", "model_3": "VGG16_WEIGHTS"}

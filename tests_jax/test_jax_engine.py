@@ -1,31 +1,38 @@
 """Training in compiled scans against Keras's own, step by step; JAX takes the processor here."""
 
+from dataclasses import replace
+from typing import NamedTuple
+
 import jax
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from jax import numpy as jnp
 from keras import ops
 
-from utils.pipeline.augment import views_to_average
-from utils.training.jax_engine import augment, measure_on_device, train_in_scans, twin_of
+from experiments.data import Data, Pictures
+from experiments.recipes import Recipe
+from experiments.training import evaluate
+from utils.evaluation.scores import six_views
+from utils.training import jax_engine
+from utils.training.jax_engine import augment, train_in_scans, twin_of
 from utils.training.models import model_4, whiten
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 
 EPOCHS, COUNT = 3, 24
-SETTINGS = {
-    "epochs": EPOCHS,
-    "patch_size": COUNT,  # an epoch is one step, so that the order within it makes no difference
-    "peak_rate_of_128": 0.5,
-    "warm_up": 0.25,
-    "momentum": 0.9,
-    "weight_decay": 0.3,
-    "label_smoothing": 0.2,
-    "bias_rate": 16.0,
-    "max_shift": 0,
-    "cutout": None,
-}
+RECIPE = Recipe(
+    network="model_4",
+    epochs=EPOCHS,
+    width=(4, 6, 8),
+    batch_size=COUNT,  # an epoch is one step, so that the order within it makes no difference
+    learning_rate=0.5,
+    momentum=0.9,
+    weight_decay=0.3,
+    label_smoothing=0.2,
+    bias_lr_scale=16.0,
+    translate=0,
+    flip="alternate",
+)
 
 
 def draw_pictures(seed):
@@ -35,6 +42,11 @@ def draw_pictures(seed):
 
 def scaled(images):
     return images / np.float32(255)
+
+
+class Parts(NamedTuple):
+    train: tuple
+    validation: tuple
 
 
 IMAGES, LABELS = draw_pictures(0)
@@ -54,13 +66,20 @@ def mirrored(number):
     return scaled(images)
 
 
+def train(seed, recipe=RECIPE, **options):
+    """Train as a run does; returns the model, its history (dict) and the facts."""
+    keras.utils.set_random_seed(seed)
+    model = build()
+    data = (IMAGES, LABELS), HELD_OUT
+    options = {"policy": "float32", "verbose": 0, **options}
+    history, facts = train_in_scans(model, recipe, Parts(*data), seed=seed, **options)
+    return model, history.history, facts
+
+
 @pytest.fixture(scope="module")
 def trained():
-    """Three runs of three epochs; each a seed, a model, its history and seconds of compilation."""
-    seeds = [0, 1, 0]
-    return list(
-        train_in_scans(build, seeds, (IMAGES, LABELS), HELD_OUT, SETTINGS, policy="float32")
-    )
+    """Three runs of three epochs, of seeds 0, 1, 0."""
+    return [train(seed) for seed in (0, 1, 0)]
 
 
 def train_by_keras(seed, kernel_rate=None, size=COUNT):
@@ -80,7 +99,7 @@ def train_by_keras(seed, kernel_rate=None, size=COUNT):
 
 
 def test_each_run_ends_where_keras_ends(trained):
-    for seed, model, history, _ in trained[:2]:
+    for seed, (model, history, _) in enumerate(trained[:2]):
         expected, losses = train_by_keras(seed)
         np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
         for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
@@ -89,10 +108,7 @@ def test_each_run_ends_where_keras_ends(trained):
 
 def test_with_a_kernel_rate_it_is_muon_step_by_step(monkeypatch):
     monkeypatch.setattr(jax.random, "permutation", lambda key, count: jnp.arange(count))
-    settings = SETTINGS | {"kernel_rate": 0.5, "patch_size": COUNT // 3}
-    ((_, model, history, _),) = train_in_scans(
-        build, [0], (IMAGES, LABELS), HELD_OUT, settings, policy="float32"
-    )
+    model, history, _ = train(0, replace(RECIPE, muon_lr_scale=0.5, batch_size=COUNT // 3))
     expected, losses = train_by_keras(0, kernel_rate=0.5, size=COUNT // 3)
     np.testing.assert_allclose(history["loss"], losses, rtol=1e-3)
     for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
@@ -100,9 +116,10 @@ def test_with_a_kernel_rate_it_is_muon_step_by_step(monkeypatch):
 
 
 def test_the_history_tells_of_each_epoch_and_the_first_run_compiles(trained):
-    compilations = [compilation for *_, compilation in trained]
+    compilations = [facts["compilation_seconds"] for *_, facts in trained]
     assert compilations[0] > 0 == sum(compilations[1:])
-    for _, model, history, _ in trained:
+    for model, history, facts in trained:
+        assert (facts["engine"], facts["bfloat16"]) == ("jax", False)
         assert {name: len(values) for name, values in history.items()} == dict.fromkeys(
             ("loss", "accuracy", "val_accuracy", "seconds"), EPOCHS
         )
@@ -112,7 +129,7 @@ def test_the_history_tells_of_each_epoch_and_the_first_run_compiles(trained):
 
 
 def test_seeds_repeat_and_differ(trained):
-    (_, first, history, _), (_, other, *_), (_, again, same, _) = trained
+    (first, history, _), (other, *_), (again, same, _) = trained
     assert history["loss"] == same["loss"]
     for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
@@ -120,11 +137,9 @@ def test_seeds_repeat_and_differ(trained):
 
 
 def test_a_teacher_answers_to_what_the_pupil_sees(trained):
-    teacher = trained[0][1]
-    settings = SETTINGS | {"peak_rate_of_128": 1e-9, "label_smoothing": 0.0}
-    ((_, pupil, history, _),) = train_in_scans(
-        build, [5], (IMAGES, LABELS), HELD_OUT, settings, teacher=teacher, policy="float32"
-    )
+    teacher = trained[0][0]
+    recipe = replace(RECIPE, learning_rate=1e-9, label_smoothing=0.0)
+    pupil, history, _ = train(5, recipe, teacher=teacher)
     for number, loss in enumerate(history["loss"]):  # with such a rate the pupil stays as it was
         images = mirrored(number)
         expected = keras.losses.categorical_crossentropy(
@@ -133,18 +148,50 @@ def test_a_teacher_answers_to_what_the_pupil_sees(trained):
         assert loss == pytest.approx(float(ops.mean(expected)), rel=1e-5)
 
 
-def test_fewer_pictures_than_a_patch_holds_are_refused():
-    settings = SETTINGS | {"patch_size": COUNT + 1}
-    with pytest.raises(ValueError, match="24 training pictures, patch_size is 25; lower it"):
-        next(train_in_scans(build, [0], (IMAGES, LABELS), HELD_OUT, settings))
+def test_fewer_pictures_than_a_batch_holds_are_refused():
+    with pytest.raises(ValueError, match="24 training pictures, batch_size is 25; lower it"):
+        train(0, replace(RECIPE, batch_size=COUNT + 1))
+
+
+def test_callbacks_are_refused_and_not_forgotten():
+    with pytest.raises(ValueError, match="can call no callbacks; leave them out or use"):
+        train(0, callbacks=[keras.callbacks.TerminateOnNaN()])
 
 
 def test_a_loss_that_is_no_number_ends_the_run():
-    runs = train_in_scans(
-        build, [0], (IMAGES, LABELS), HELD_OUT, SETTINGS | {"peak_rate_of_128": 1e38}
-    )
+    recipe = replace(RECIPE, learning_rate=1e38)
     with pytest.raises(FloatingPointError, match="model_4: the loss became nan in epoch 3; lower"):
-        next(runs)
+        train(0, recipe, policy="mixed_bfloat16")
+
+
+def test_fewer_steps_an_epoch_are_taken_as_asked_for():
+    recipe = replace(RECIPE, batch_size=COUNT // 3, steps_per_epoch=1, epochs=1)
+    model, *_ = train(0, recipe)
+    one, *_ = train(0, replace(recipe, learning_rate=1e-30))
+    moved = [
+        np.abs(a - b).max() for a, b in zip(model.get_weights(), one.get_weights(), strict=True)
+    ]
+    assert max(moved) > 0
+
+
+@pytest.mark.parametrize("flip", ["random", None])
+def test_pictures_are_flipped_as_the_recipe_says(flip, monkeypatch):
+    seen = []
+
+    def note(images, mirrored, *others):
+        jax.debug.callback(lambda flags: seen.append(np.asarray(flags)), mirrored)
+        return images
+
+    monkeypatch.setattr(jax_engine, "augment", note)
+    train(0, replace(RECIPE, flip=flip))
+    jax.effects_barrier()
+    shares = [flags.mean() for flags in seen]
+    assert len(shares) == EPOCHS
+    if flip is None:
+        assert not any(shares)
+    else:
+        assert 0.1 < np.mean(shares) < 0.9
+        assert any((flags != seen[0]).any() and (flags == seen[0]).any() for flags in seen[1:])
 
 
 # ---- augmentation
@@ -153,7 +200,7 @@ def test_a_loss_that_is_no_number_ends_the_run():
 def test_pictures_are_mirrored_and_shifted_each_in_its_own_way():
     key = keras.random.SeedGenerator(0).next()
     turned = np.arange(COUNT) % 3 == 0
-    images = np.asarray(augment(IMAGES, turned, {"max_shift": 2}, key))
+    images = np.asarray(augment(IMAGES, turned, 2, None, key))
     assert images.dtype == np.uint8
     found = set()
     for image, original, turn in zip(images, IMAGES, turned, strict=True):
@@ -175,7 +222,7 @@ def test_pictures_are_mirrored_and_shifted_each_in_its_own_way():
 def test_a_square_of_each_picture_is_painted_over():
     key = keras.random.SeedGenerator(0).next()
     nothing = np.zeros(COUNT, bool)
-    images = np.asarray(augment(IMAGES, nothing, {"max_shift": 0, "cutout": 9}, key))
+    images = np.asarray(augment(IMAGES, nothing, 0, 9, key))
     mean = IMAGES.mean((0, 1, 2)).astype(np.uint8)
     corners = set()
     for image, original in zip(images, IMAGES, strict=True):
@@ -192,21 +239,18 @@ def test_a_square_of_each_picture_is_painted_over():
 
 
 def test_scores_are_those_of_predictions(trained):
-    model = trained[0][1]
-    images = np.concatenate([draw_pictures(seed)[0] for seed in range(22)])  # more than one patch
+    model = trained[0][0]
+    images = np.concatenate([draw_pictures(seed)[0] for seed in range(22)])  # more than one batch
     labels = np.random.default_rng(2).integers(0, 10, len(images))
-    views = views_to_average(tf.constant(scaled(images)))
-    views = [model.predict(view.numpy(), verbose=0, batch_size=500) for view in views]
+    pictures = Pictures(images, labels)
+    views = [model.predict(scaled(view), verbose=0, batch_size=500) for view in six_views(images)]
     plain = model.predict(scaled(images), verbose=0, batch_size=500)
-    scores = measure_on_device(model, images, labels)
-    assert scores["test_images"] == len(images) == 528
-    assert scores["parameters"] == model.count_params()
-    assert scores["test_accuracy"] == pytest.approx(np.mean(plain.argmax(1) == labels))
-    assert scores["test_accuracy_averaged"] == pytest.approx(
-        np.mean(sum(views).argmax(1) == labels)
-    )
-    assert 0 < scores["test_macro_f1"] < 1
-    assert 0 < scores["test_macro_f1_averaged"] < 1
+    scores = evaluate(model, Data(pictures, Pictures(*HELD_OUT), pictures))
+    assert scores["test"]["pictures"] == len(images) == 528
+    assert scores["test"]["accuracy"] == pytest.approx(np.mean(plain.argmax(1) == labels))
+    right = sum(views).argmax(1) == labels
+    assert scores["test_six_views"]["accuracy"] == pytest.approx(right.mean())
+    assert 0 < scores["test"]["macro_f1"] < 1
 
 
 def test_the_twin_computes_in_bfloat16_but_for_its_ends(trained):
@@ -216,7 +260,7 @@ def test_the_twin_computes_in_bfloat16_but_for_its_ends(trained):
     assert [layer.compute_dtype for layer in twin.layers[0].layers] == ["bfloat16"]
     assert [layer.compute_dtype for layer in twin.layers[1:]] == ["bfloat16", "float32"]
     assert {weight.dtype for weight in twin.weights} == {"float32"}
-    whitened = trained[0][1]
+    whitened = trained[0][0]
     twin = twin_of(whitened, "mixed_bfloat16")
     assert [v.trainable for v in twin.weights] == [v.trainable for v in whitened.weights]
     np.testing.assert_allclose(twin(scaled(IMAGES)), whitened(scaled(IMAGES)), atol=0.02)
