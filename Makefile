@@ -14,12 +14,14 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # A process a core, but no more than memory allows: each holds TensorFlow.
 WORKERS := -n logical --maxprocesses 4
 
+SEEDS ?= 0
+
 # For every platform, from Python 3.11 on; without --upgrade a lock that is there holds its versions.
 LOCK_BY := $(BIN)/uv pip compile --quiet --universal --generate-hashes --upgrade \
 	--python-version 3.11 --no-annotate --custom-compile-command 'make lock'
 
 .PHONY: run full test fuzz lint audit coverage app threshold screenshots export space deploy-space
-.PHONY: benchmarks speedrun gpu transfer readme lock clean help
+.PHONY: benchmarks experiments runs tables lock clean help
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -73,19 +75,14 @@ deploy-space: .venv/ready  ## Upload it: make deploy-space SPACE=owner/name, wit
 benchmarks: .venv/dev  ## Compare speed with peers, as ratios; after a run, on idle cores
 	for name in convert read predict train page; do PYTHONPATH=. $(BIN)/python benchmarks/$$name.py || exit; done
 
-speedrun: .venv/ready  ## Train Model 4 five times, for its accuracy over minutes; after a run
-	$(BIN)/python -m tools.speedrun
+experiments: .venv/ready  ## List the named experiments
+	$(BIN)/python -m experiments
 
-gpu: .venv/ready  ## Train on a GPU by JAX what takes a CPU hours; after a run and pip install "jax[cuda13]"
-	$(BIN)/python -m tools.pack_pictures
-	KERAS_BACKEND=jax $(BIN)/python -m tools.gpu_runs
-	$(BIN)/python -m tools.ship_gpu_runs
+runs: .venv/ready  ## Train one: make runs NAME=airbench94 SEEDS=0-4; after a run
+	$(BIN)/python -m experiments run $(or $(NAME),$(error NAME is not set: make runs NAME=airbench94)) --seeds $(SEEDS)
 
-transfer: .venv/ready  ## Fine-tune Models 2 and 3, a grid of frozen and trained; after a run
-	$(BIN)/python -m tools.transfer
-
-readme: .venv/ready  ## Put the tables of results, models and thresholds into their READMEs
-	$(BIN)/python update_readme.py
+tables: .venv/ready  ## Put the tables of results and models into their READMEs
+	$(BIN)/python -m experiments tables
 
 clean:  ## Remove the virtual environment, converted data and checkpoints; an archive stays
 	rm -rf .venv build .pytest_cache .ruff_cache .coverage*
