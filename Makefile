@@ -11,8 +11,12 @@ endif
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-# A process a core, but no more than memory allows: each holds TensorFlow.
-WORKERS := -n logical --maxprocesses 4
+# What tools.install leaves to be compiled is compiled once, by who imports it first.
+unexport PYTHONDONTWRITEBYTECODE
+
+# A process a core, but no more than memory allows: each holds TensorFlow. Files go to them in the
+# order of tests/conftest.py.
+WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 SEEDS ?= 0
 
@@ -33,8 +37,8 @@ full: .venv/ready  ## Run both notebooks in the full profile
 	$(BIN)/python -m tools.run_notebooks full
 
 test: .venv/dev  ## Run the tests
-	$(BIN)/python -m pytest $(WORKERS) --dist loadfile
-	$(BIN)/python -m pytest $(WORKERS) --dist loadfile tests_jax
+	$(BIN)/python -m pytest $(WORKERS)
+	$(BIN)/python -m pytest $(WORKERS) tests_jax
 
 fuzz: .venv/dev  ## Try 100,000 inputs on the readers of batches and names files
 	FUZZ_INPUTS=100000 TQDM_DISABLE=1 $(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-show-statistics
@@ -50,8 +54,8 @@ audit: .venv/dev  ## Look for known vulnerabilities of the installed packages; o
 
 coverage: .venv/dev  ## Run the tests and show which lines they don't reach; less than 95 % fails
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(WORKERS) --dist loadfile
-	$(BIN)/coverage run -m pytest $(WORKERS) --dist loadfile tests_jax
+	$(BIN)/coverage run -m pytest $(WORKERS)
+	$(BIN)/coverage run -m pytest $(WORKERS) tests_jax
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
 
 app: .venv/ready  ## Serve the page on 127.0.0.1
