@@ -1,16 +1,31 @@
 # Everything runs in a virtual environment of its own, made on first use.
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+BIN := .venv/Scripts
+else
 PYTHON ?= python3
 BIN := .venv/bin
+endif
 
 # oneDNN's kernels train about 1.4 times as fast on processors where TensorFlow leaves them off.
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-# A process a core, but no more than memory allows: each holds TensorFlow.
-WORKERS := -n logical --maxprocesses 4
+# What tools.install leaves to be compiled is compiled once, by who imports it first.
+unexport PYTHONDONTWRITEBYTECODE
+
+# A process a core, but no more than memory allows: each holds TensorFlow. Files go to them in the
+# order of tests/conftest.py.
+WORKERS := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+SEEDS ?= 0
+
+# For every platform, from Python 3.11 on; without --upgrade a lock that is there holds its versions.
+LOCK_BY := $(BIN)/uv pip compile --quiet --universal --generate-hashes --upgrade \
+	--python-version 3.11 --no-annotate --custom-compile-command 'make lock'
 
 .PHONY: run full test fuzz lint audit coverage app threshold screenshots export space deploy-space
-.PHONY: benchmarks speedrun gpu transfer readme clean help
+.PHONY: benchmarks experiments runs tables lock clean help
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -21,38 +36,38 @@ run: .venv/ready  ## Run both notebooks in the quick profile
 full: .venv/ready  ## Run both notebooks in the full profile
 	$(BIN)/python -m tools.run_notebooks full
 
-test: .venv/ready  ## Run the tests
-	$(BIN)/python -m pytest $(WORKERS) --dist loadfile
-	$(BIN)/python -m pytest $(WORKERS) --dist loadfile tests_jax
+test: .venv/dev  ## Run the tests
+	$(BIN)/python -m pytest $(WORKERS)
+	$(BIN)/python -m pytest $(WORKERS) tests_jax
 
-fuzz: .venv/ready  ## Try 100,000 inputs on the readers of batches and names files
+fuzz: .venv/dev  ## Try 100,000 inputs on the readers of batches and names files
 	FUZZ_INPUTS=100000 TQDM_DISABLE=1 $(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-show-statistics
 
-lint: .venv/ready  ## Check style and formatting
+lint: .venv/dev  ## Check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-audit: .venv/ready  ## Look for known vulnerabilities of the installed packages; offline it only says so
+audit: .venv/dev  ## Look for known vulnerabilities of the installed packages; offline it only says so
 	@mkdir -p build
 	@$(BIN)/pip-audit --local --progress-spinner off > build/audit.txt 2>&1 \
 		|| ! grep -q '^Found [0-9]* known' build/audit.txt; status=$$?; cat build/audit.txt; exit $$status
 
-coverage: .venv/ready  ## Run the tests and show which lines they don't reach; less than 95 % fails
+coverage: .venv/dev  ## Run the tests and show which lines they don't reach; less than 95 % fails
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(WORKERS) --dist loadfile
-	$(BIN)/coverage run -m pytest $(WORKERS) --dist loadfile tests_jax
+	$(BIN)/coverage run -m pytest $(WORKERS)
+	$(BIN)/coverage run -m pytest $(WORKERS) tests_jax
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=95
 
 app: .venv/ready  ## Serve the page on 127.0.0.1
 	$(BIN)/python app.py
 
-threshold: .venv/ready  ## Choose what the page calls none of the ten; after a run
+threshold: .venv/dev  ## Choose what the page calls none of the ten; after a run
 	$(BIN)/python -m tools.choose_threshold
 
-screenshots: .venv/ready  ## Take the README's pictures of the page; needs Chromium
+screenshots: .venv/dev  ## Take the README's pictures of the page; needs Chromium
 	$(BIN)/python -m tools.take_screenshots
 
-export: .venv/ready  ## Write the page's models as ONNX and LiteRT to build/export
+export: .venv/dev  ## Write the page's models as ONNX and LiteRT to build/export
 	$(BIN)/python -m tools.export_model
 
 space: .venv/ready  ## Put together a Hugging Face Space in build/space
@@ -61,30 +76,31 @@ space: .venv/ready  ## Put together a Hugging Face Space in build/space
 deploy-space: .venv/ready  ## Upload it: make deploy-space SPACE=owner/name, with HF_TOKEN set
 	$(BIN)/python -m tools.make_space $(or $(SPACE),$(error SPACE is not set: make deploy-space SPACE=owner/name))
 
-benchmarks: .venv/ready  ## Compare speed with peers, as ratios; after a run, on idle cores
+benchmarks: .venv/dev  ## Compare speed with peers, as ratios; after a run, on idle cores
 	for name in convert read predict train page; do PYTHONPATH=. $(BIN)/python benchmarks/$$name.py || exit; done
 
-speedrun: .venv/ready  ## Train Model 4 five times, for its accuracy over minutes; after a run
-	$(BIN)/python -m tools.speedrun
+experiments: .venv/ready  ## List the named experiments
+	$(BIN)/python -m experiments
 
-gpu: .venv/ready  ## Train on a GPU by JAX what takes a CPU hours; after a run and pip install "jax[cuda13]"
-	$(BIN)/python -m tools.pack_pictures
-	KERAS_BACKEND=jax $(BIN)/python -m tools.gpu_runs
-	$(BIN)/python -m tools.ship_gpu_runs
+runs: .venv/ready  ## Train one: make runs NAME=airbench94 SEEDS=0-4; after a run
+	$(BIN)/python -m experiments run $(or $(NAME),$(error NAME is not set: make runs NAME=airbench94)) --seeds $(SEEDS)
 
-transfer: .venv/ready  ## Fine-tune Models 2 and 3, a grid of frozen and trained; after a run
-	$(BIN)/python -m tools.transfer
-
-readme: .venv/ready  ## Put the tables of results, models and thresholds into their READMEs
-	$(BIN)/python update_readme.py
+tables: .venv/ready  ## Put the tables of results and models into their READMEs
+	$(BIN)/python -m experiments tables
 
 clean:  ## Remove the virtual environment, converted data and checkpoints; an archive stays
 	rm -rf .venv build .pytest_cache .ruff_cache .coverage*
 	rm -rf data/images data/sample data/checkpoints data/cifar-10-batches-py data/*.txt data/*.json data/*.npz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/ready: requirements.txt
-	$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("TensorFlow needs Python 3.11 to 3.13: make PYTHON=/path/to/python3.13 ...")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -r requirements.txt
+lock: .venv/dev  ## Lock the newest versions that the requirements allow
+	$(LOCK_BY) requirements-dev.txt -o requirements-dev.lock
+	$(LOCK_BY) requirements.txt -c requirements-dev.lock -o requirements.lock
+
+.venv/ready: requirements.txt requirements.lock
+	$(PYTHON) -m tools.install requirements
+	touch $@
+
+.venv/dev: .venv/ready requirements-dev.txt requirements-dev.lock
+	$(BIN)/python -m tools.install requirements-dev
 	touch $@

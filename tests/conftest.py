@@ -29,6 +29,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings of TensorFlow's C
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `make test` and the page have it
 
 
+# The longest files, first of all: else a process works on one of them while the others have ended.
+LONGEST = ("test_real_data", "test_notebooks", "test_space", "test_browser", "test_package")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files; pytest-xdist hands them out in this order."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 class Converted(NamedTuple):
     """Where a conversion went: class folders, the two names files, and the batches it read."""
 

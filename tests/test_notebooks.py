@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import nbformat
-import papermill
 import pytest
 
 from tools import run_notebooks
@@ -38,9 +37,7 @@ def sample_run(tmp_path_factory):
         patch.setenv("PROFILE", "quick")
         for name in NOTEBOOKS:
             place = root / "notebooks" / name
-            papermill.execute_notebook(
-                place, place, parameters[name], cwd=place.parent, progress_bar=False
-            )
+            run_notebooks.run_notebook(place, place, parameters[name], progress_bar=False)
     return root
 
 
@@ -112,6 +109,34 @@ def test_a_folder_that_cannot_be_written_is_noticed_before_anything_runs(
     monkeypatch.setattr(sys, "argv", ["run_notebooks.py", "quick"])
     monkeypatch.setenv("PROFILE", "")
     with pytest.raises(SystemExit, match=f"{folder}: nothing can be written there"):
+        run_notebooks.main()
+
+
+def test_the_kernel_is_the_python_that_runs_it_whatever_is_installed_by_that_name(
+    tmp_path, monkeypatch
+):
+    other = tmp_path / "jupyter" / "kernels" / "python3"
+    other.mkdir(parents=True)
+    missing = {"argv": [str(tmp_path / "python")], "display_name": "Python 3", "language": "python"}
+    (other / "kernel.json").write_text(json.dumps(missing))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("import sys\nsys.executable")],
+        metadata={"kernelspec": {"name": "my_env", "display_name": "mine", "language": "python"}},
+    )
+    nbformat.write(notebook, tmp_path / "notebook.ipynb")
+    run_notebooks.run_notebook(
+        tmp_path / "notebook.ipynb", tmp_path / "run.ipynb", progress_bar=False
+    )
+    [cell] = code_cells(tmp_path / "run.ipynb")
+    assert cell.outputs[0]["data"]["text/plain"] == repr(sys.executable)
+
+
+@pytest.mark.parametrize("environment", ["", "fulll"])
+def test_an_unknown_profile_is_a_sentence(monkeypatch, environment):
+    monkeypatch.setenv("PROFILE", environment)
+    monkeypatch.setattr(sys, "argv", ["run_notebooks", *([] if environment else ["fulll"])])
+    with pytest.raises(SystemExit, match=r"^profile 'fulll', expected quick or full$"):
         run_notebooks.main()
 
 

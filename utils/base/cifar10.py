@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+# Installed as a package there is no repository: data and results go where Python was started.
+ROOT = Path(__file__).resolve().parents[2] if __name__.startswith("utils.") else Path.cwd()
 DATA_DIRECTORY = ROOT / "data"
 
 CLASS_NAMES = (
