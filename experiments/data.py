@@ -30,6 +30,10 @@ class Pictures(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
 
+    def take(self, index):
+        """Return some of the pictures: `index` is an array of int or bool."""
+        return Pictures(self.images[index], self.labels[index])
+
 
 class Data(NamedTuple):
     """What a run is given.

@@ -159,11 +159,16 @@ def test_paths_given_relative_to_the_root_hold_in_the_folder_of_the_notebooks(
         run_notebooks.main()
 
 
-def test_the_readme_snippet_runs(sample_run):
-    snippet = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+@pytest.mark.parametrize("name", ["selection", "functions"])
+def test_the_readmes_scripts_run(sample_run, name):
+    """On the sample, of which a share of 0.02 would be too few pictures to hold out."""
+    readme = (ROOT / "README.md").read_text()
+    script = readme.split(f"<!-- script: {name} -->\n```python\n")[1].split("```")[0]
+    script = script.replace("load()", "load(0.1)").replace("epochs=4", "epochs=1, batch_size=50")
+    script = script.replace("epochs=2", "epochs=1, batch_size=50, width=(8, 8, 8)")
     shutil.copytree(sample_run / "data" / "sample", sample_run / "data", dirs_exist_ok=True)
     run = subprocess.run(
-        [sys.executable, "-c", snippet],
+        [sys.executable, "-c", script],
         cwd=sample_run,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
@@ -171,4 +176,4 @@ def test_the_readme_snippet_runs(sample_run):
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert "test accuracy" in run.stdout
+    assert ("test accuracy" in run.stdout) or 0 <= float(run.stdout.split()[-1]) <= 1
