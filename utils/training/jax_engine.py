@@ -71,9 +71,7 @@ def train_in_scans(
         If the loss becomes NaN or infinite.
     """
     if callbacks:
-        raise ValueError(
-            "callbacks can't be called by JAX's scans; train by TensorFlow, or without"
-        )
+        raise ValueError("JAX's scans can call no callbacks; leave them out or use TensorFlow")
     count = len(data.train[1])
     steps = count // recipe.batch_size
     if not steps:
