@@ -33,13 +33,23 @@ class Batches(keras.utils.PyDataset):
         self.passes += 1
 
 
+class BatchList:
+    """As PyTorch's DataLoader: a length, and another pass whenever it is asked."""
+
+    def __len__(self):
+        return 2
+
+    def __iter__(self):
+        return iter([[IMAGES[:8], LABELS[:8]], [IMAGES[8:], LABELS[8:]]])
+
+
 def of_unknown_shapes():
     types = (tf.float32, tf.int32)
     return tf.data.Dataset.from_generator(lambda: zip(IMAGES, LABELS, strict=True), types)
 
 
 FORMS = {
-    "batched": lambda: small_data(),
+    "batched": small_data,
     "single": lambda: small_data().unbatch(),
     "single of unknown shape": of_unknown_shapes,
     "arrays": lambda: (IMAGES, LABELS),
@@ -51,19 +61,9 @@ FORMS = {
     "one-hot": lambda: (IMAGES, ONE_HOT),
     "one-hot batches": lambda: dataset_of(IMAGES, LABELS).map(lambda x, y: (x, tf.one_hot(y, 3))),
     "single one-hot": lambda: tf.data.Dataset.from_tensor_slices((IMAGES, ONE_HOT)),
-    "PyDataset": lambda: Batches(),
-    "batches in a list of their own": lambda: BatchList(),
+    "PyDataset": Batches,
+    "batches in a list of their own": BatchList,
 }
-
-
-class BatchList:
-    """As PyTorch's DataLoader: a length, and another pass whenever it is asked."""
-
-    def __len__(self):
-        return 2
-
-    def __iter__(self):
-        return iter([[IMAGES[:8], LABELS[:8]], [IMAGES[8:], LABELS[8:]]])
 
 
 @pytest.fixture(scope="module")
@@ -167,10 +167,12 @@ def test_rows_of_labels_that_do_not_fit_are_refused(model, labels, words):
 
 
 def test_a_model_that_ends_in_logits_is_refused():
-    logits = keras.Sequential(small_model().layers[:-1] + [keras.layers.Dense(3)], name="raw")
+    logits = keras.Sequential([*small_model().layers[:-1], keras.layers.Dense(3)], name="raw")
     logits(IMAGES)
     logits.layers[-1].bias.assign([1.0, 5, -2])
-    with pytest.raises(ValueError, match="raw gives outputs from .* no probabilities; end it with"):
+    with pytest.raises(
+        ValueError, match=r"raw gives outputs from .* no probabilities; end it with"
+    ):
         predict(logits, (IMAGES, LABELS))
     predict(keras.Sequential([logits, keras.layers.Softmax()]), (IMAGES, LABELS))
 
