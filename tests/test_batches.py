@@ -170,9 +170,7 @@ def test_a_model_that_ends_in_logits_is_refused():
     logits = keras.Sequential([*small_model().layers[:-1], keras.layers.Dense(3)], name="raw")
     logits(IMAGES)
     logits.layers[-1].bias.assign([1.0, 5, -2])
-    with pytest.raises(
-        ValueError, match=r"raw gives outputs from .* no probabilities; end it with"
-    ):
+    with pytest.raises(ValueError, match=r"raw gives outputs from .* no probabilities; end"):
         predict(logits, (IMAGES, LABELS))
     predict(keras.Sequential([logits, keras.layers.Softmax()]), (IMAGES, LABELS))
 
