@@ -84,7 +84,7 @@ MODELS = {
 def random_data(model, count=7):
     random = np.random.default_rng(1)
     images = random.normal(0.4, 0.3, (count, *model.input_shape[1:])).astype(np.float32)
-    return images, np.arange(count) % model.output_shape[-1]
+    return images.clip(0, 1), np.arange(count) % model.output_shape[-1]
 
 
 def train_steps(model, count):

@@ -13,6 +13,7 @@ import tensorflow as tf
 from utils.base.checks import positive_integer
 from utils.base.cifar10 import picture_paths
 from utils.pipeline.augment import augment_patches, mirror_in_turn
+from utils.pipeline.batches import as_batches, class_indices, without_autotuning
 from utils.pipeline.names_file import read_names_file
 from utils.pipeline.read_pictures import GROUP, group_loader, load_picture, resize, to_float
 
@@ -223,27 +224,30 @@ def read_image_labels(
     if max_shift is not None:
         dataset = augment_patches(dataset, max_shift, seed, cutout=cutout)
     dataset = dataset.map(lambda images, labels: (to_float(images), labels)).prefetch(2)
-    return dataset.apply(tf.data.experimental.assert_cardinality(-(-len(paths) // patch_size)))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(paths) // patch_size)))
+    return without_autotuning(dataset)
 
 
 def extract_labels(dataset):
-    """Collect a dataset of patches as arrays, in its order.
+    """Collect a dataset of batches as arrays, in its order.
 
     Parameters
     ----------
-    dataset : tf.data.Dataset
-        Of (images, labels) patches.
+    dataset : tf.data.Dataset, tuple of arrays, or keras.utils.PyDataset
+        Of (images, labels), in batches or not, sample weights aside; labels of shape (N,), (N, 1)
+        or one-hot.
 
     Returns
     -------
     images : ndarray of float32, shape (N, height, width, 3), 0 to 1
     labels : ndarray of int32, shape (N,)
     """
-    patches = list(dataset.as_numpy_iterator())
-    if not patches:
+    batches = list(as_batches("dataset", dataset).as_numpy_iterator())
+    if not batches:
         raise ValueError("the dataset is empty; check the names file it was made from")
-    images, labels = zip(*patches, strict=True)
-    return np.concatenate(images), np.concatenate(labels)
+    images, labels, *_ = zip(*batches, strict=True)
+    labels = np.concatenate([class_indices(part) for part in labels])
+    return np.concatenate(images), labels.astype(np.int32)
 
 
 def _sides(image_shape):

@@ -9,12 +9,12 @@ from pathlib import Path
 import keras
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
-from tqdm import tqdm
 
 from utils.base.checks import positive_integer, positive_number
 from utils.base.files import check_writable
-from utils.pipeline.augment import views_to_average
-from utils.pipeline.batch_checks import checked, number_of_classes, refuse_endless, value_errors
+from utils.pipeline.batch_checks import checked, number_of_classes, value_errors
+from utils.pipeline.batches import as_batches, first_batch
+from utils.training.answers import answers_of
 from utils.training.models import model_1, model_2, model_3, model_4
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 from utils.training.tensorflow_engine import ask_teacher, one_hot, train_model
@@ -152,9 +152,13 @@ def train_and_evaluate_models(
     positive_number("bias_rate", bias_rate)
     if kernel_rate is not None:
         positive_number("kernel_rate", kernel_rate)
-    _first_patch("validation", validation_dataset)
-    images, _ = _first_patch("train", train_dataset)
-    if batch_size is not None and positive_integer("batch_size", batch_size) != len(images):
+    if batch_size is not None:
+        batch_size = positive_integer("batch_size", batch_size)
+    validation_dataset = as_batches("validation_dataset", validation_dataset, batch_size)
+    train_dataset = as_batches("train_dataset", train_dataset, batch_size, shuffle=True)
+    first_batch("validation_dataset", validation_dataset)
+    images, labels, *_ = first_batch("train_dataset", train_dataset)
+    if batch_size is not None and batch_size != len(labels):
         train_dataset = train_dataset.rebatch(batch_size)
     classes = [number_of_classes(model, images) for model in models_list]
     if teacher is not None:
@@ -185,16 +189,21 @@ def train_and_evaluate_models(
 
 
 @value_errors()
-def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
-    """Predict a dataset patch by patch, with a progress bar, and score the predictions.
+def predict(
+    prediction_model, test_dataset, *, test_time_augmentation=False, return_probabilities=False
+):
+    """Predict a dataset batch by batch, with a progress bar, and score the predictions.
 
     Parameters
     ----------
     prediction_model : keras.Model
-    test_dataset : tf.data.Dataset
-        Of (images float32 in [0, 1], integer labels) patches.
+    test_dataset : tf.data.Dataset, tuple of arrays, or keras.utils.PyDataset
+        Of (images float in [0, 1], labels), in batches or not: indices of shape (N,) or (N, 1), or
+        one-hot rows. Sample weights may follow; the scores don't count them.
     test_time_augmentation : bool
         Average the probabilities over `utils.pipeline.augment.views_to_average` of each image.
+    return_probabilities : bool
+        Return them too.
 
     Returns
     -------
@@ -204,25 +213,22 @@ def predict(prediction_model, test_dataset, *, test_time_augmentation=False):
     predictions : ndarray of int, shape (N,)
         Class indices in the order of the dataset.
     labels : ndarray of int, shape (N,)
+    probabilities : ndarray of float, shape (N, classes), 0 to 1
+        If asked for; the largest of each row is what `show_images` takes as confidence.
 
     Raises
     ------
     ValueError
-        If there is no data, a label is outside the classes, or a pixel is NaN or infinite.
+        If there is no data or none of these kinds, a label is outside the classes, a pixel is
+        outside [0, 1] or no number, or the model doesn't end in one softmax.
     """
-    images, _ = _first_patch("test", test_dataset)
-    classes = number_of_classes(prediction_model, images)
-    predictions, labels = [], []
-    patches = checked("test_dataset", test_dataset, classes)
-    count = int(patches.cardinality())
-    for images, patch_labels in tqdm(patches, "predict", count if count > 0 else None):
-        views = views_to_average(images) if test_time_augmentation else [images]
-        probabilities = sum(map(prediction_model.predict_on_batch, views))
-        predictions.append(np.argmax(probabilities, axis=1))
-        labels.append(np.reshape(patch_labels, -1).astype(np.int64))
-    predictions, labels = np.concatenate(predictions), np.concatenate(labels)
-    macro_f1 = f1_score(labels, predictions, average="macro", zero_division=0)
-    return accuracy_score(labels, predictions), float(macro_f1), predictions, labels
+    probabilities, labels = answers_of(
+        prediction_model, "test_dataset", test_dataset, views=test_time_augmentation
+    )
+    predictions = np.argmax(probabilities, axis=1)
+    macro_f1 = float(f1_score(labels, predictions, average="macro", zero_division=0))
+    scores = accuracy_score(labels, predictions), macro_f1, predictions, labels
+    return (*scores, probabilities) if return_probabilities else scores
 
 
 def _check_names(models_list):
@@ -231,14 +237,6 @@ def _check_names(models_list):
         raise ValueError("models_list is empty; pass at least one model")
     if len(set(names)) != len(names):
         raise ValueError(f"models_list has the names {names}; give each model its own")
-
-
-def _first_patch(name, dataset):
-    refuse_endless(f"{name}_dataset", dataset)
-    patch = next(iter(dataset.take(1)), None)
-    if patch is None:
-        raise ValueError(f"{name}_dataset is empty; check the names file it was made from")
-    return patch
 
 
 def _check_teacher(teacher, models_list, classes, images):

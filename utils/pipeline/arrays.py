@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from utils.pipeline.augment import augment_patches, mirror_in_turn
+from utils.pipeline.batches import without_autotuning
 from utils.pipeline.read_pictures import to_float
 
 
@@ -47,8 +48,5 @@ def batches_of(images, labels, batch_size, *, shuffle=None, translate=None, flip
     if translate is not None:
         batches = augment_patches(batches, translate, shuffle, cutout=cutout)
     batches = batches.map(lambda images, labels, *_: (to_float(images), labels)).prefetch(2)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # its thread is joined late, by up to a minute
-    return batches.with_options(options).apply(
-        tf.data.experimental.assert_cardinality(int(np.ceil(count / batch_size)))
-    )
+    cardinality = tf.data.experimental.assert_cardinality(int(np.ceil(count / batch_size)))
+    return without_autotuning(batches.apply(cardinality))

@@ -27,6 +27,12 @@ MODULES = (
 PLAIN = {
     name for module in MODULES for name, kind in vars(module).items() if isinstance(kind, type)
 }
+# Arguments that Keras got after 3.4, with the values that say nothing: left out, older ones load.
+NEW_ARGUMENTS = {
+    **dict.fromkeys(("input_axes", "output_axes", "quantization_config", "renorm_clipping"), None),
+    **dict.fromkeys(("renorm", "optional", "ragged", "pad_to_aspect_ratio", "antialias"), False),
+    "renorm_momentum": 0.99,
+}
 PLAIN = (PLAIN | {"Functional", "__keras_tensor__", "__tuple__"}) - UNSAFE
 
 
@@ -66,6 +72,7 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
     with ExitStack() as stack:
         for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
             plain.save(temporary)
+            change_config(temporary, without_new_arguments)
             if half_precision:
                 _halve(temporary)
     return paths
@@ -103,6 +110,37 @@ def load_model(path):
             "build it from plain layers, or train another with 'make run'"
         )
     return model
+
+
+def change_config(path, change):
+    """Let `change` (function of a dict, which returns one) rewrite what a file says of its layers.
+
+    `path` (pathlib.Path) is a ``.keras`` or ``.h5`` file; its weights stay as they are.
+    """
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            config = change(json.loads(file.attrs["model_config"]))
+            file.attrs["model_config"] = json.dumps(config).encode()
+        return
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    parts["config.json"] = json.dumps(change(json.loads(parts["config.json"])))
+    with zipfile.ZipFile(path, "w") as file:
+        for name, part in parts.items():
+            file.writestr(name, part)
+
+
+def without_new_arguments(config):
+    """Return `config` (dict or list, as JSON has it) without what older Keras doesn't know."""
+    if isinstance(config, list):
+        return list(map(without_new_arguments, config))
+    if not isinstance(config, dict):
+        return config
+    return {
+        name: without_new_arguments(part)
+        for name, part in config.items()
+        if name not in NEW_ARGUMENTS or part != NEW_ARGUMENTS[name]
+    }
 
 
 def _read_config(path):

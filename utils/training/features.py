@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from utils.pipeline.batch_checks import refuse_endless
+from utils.pipeline.batches import refuse_endless, without_autotuning
 
 
 def split_at_features(model):
@@ -68,4 +68,5 @@ def cache_features(backbone, dataset):
         labels.append(np.asarray(patch_labels))
     if not labels:
         raise ValueError("the dataset is empty; check the names file it was made from")
-    return tf.data.Dataset.from_tensor_slices((np.concatenate(features), np.concatenate(labels)))
+    cached = tf.data.Dataset.from_tensor_slices((np.concatenate(features), np.concatenate(labels)))
+    return without_autotuning(cached)

@@ -256,7 +256,8 @@ def _resized(inputs, side):
     pixels = positive_integer("resize_to", side)
     if pixels < 32:
         raise ValueError(f"resize_to is {side!r}, expected None or a side of at least 32 pixels")
-    return layers.Resizing(pixels, pixels)(inputs)
+    # Its mode would be training, which it hands on to all layers behind it (keras-hub issue 2776).
+    return layers.Resizing(pixels, pixels)(inputs, training=False)
 
 
 def _pooled_features(backbone, scaled, trainable):
