@@ -12,9 +12,11 @@ import tensorflow as tf
 
 from utils.base.checks import positive_integer
 from utils.base.cifar10 import picture_paths
+from utils.base.png import MAX_PIXELS
 from utils.pipeline.augment import augment_patches, mirror_in_turn
 from utils.pipeline.names_file import read_names_file
-from utils.pipeline.read_pictures import GROUP, group_loader, load_picture, resize, to_float
+from utils.pipeline.read_pictures import GROUP, NO_PICTURE, group_loader, to_float
+from utils.serving import picture_input
 
 SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
 
@@ -80,12 +82,16 @@ def get_patch(paths, labels, patch_size):
 
 
 def load_images_patch(paths, *, image_shape=None):
-    """Load pictures as one array.
+    """Load pictures as one array, prepared as those of the page.
+
+    PNG of the right size gives what `read_image_labels` gives; what TensorFlow resizes there
+    differs by a level of 255 at most, a JPEG by some.
 
     Parameters
     ----------
     paths : sequence of N path-like
-        PNG, JPEG, GIF or BMP; gray, palette and transparent pictures become RGB.
+        PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or HEIC; gray and palette pictures become RGB, what is
+        transparent counts as opaque, and rotation by EXIF is applied.
     image_shape : tuple of int, optional
         Height and width to resize to; without it the pictures must have one size.
 
@@ -100,7 +106,7 @@ def load_images_patch(paths, *, image_shape=None):
     """
     if not len(paths):
         raise ValueError("no paths; pass at least one picture")
-    images = [load_picture(os.fspath(path)) for path in paths]
+    images = [_load_named(os.fspath(path)) for path in paths]
     if image_shape is None:
         image_shape = images[0].shape[:2]
         for path, image in zip(paths, images, strict=True):
@@ -125,7 +131,9 @@ def images_to_patch(images, image_shape):
     ndarray of float32, shape (N, height, width, 3), 0 to 1
     """
     sides = _sides(image_shape)
-    return to_float(tf.stack([resize(image, sides) for image in images])).numpy()
+    return picture_input.to_float(
+        np.stack([picture_input.resize(np.asarray(image), sides) for image in images])
+    )
 
 
 def read_image_labels(
@@ -244,6 +252,15 @@ def extract_labels(dataset):
         raise ValueError("the dataset is empty; check the names file it was made from")
     images, labels = zip(*patches, strict=True)
     return np.concatenate(images), np.concatenate(labels)
+
+
+def _load_named(path):
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such picture")
+    try:
+        return picture_input.load_picture(path, max_pixels=MAX_PIXELS, background=None)
+    except Exception as error:  # decoders raise all kinds on damaged files
+        raise ValueError(f"{path}: {NO_PICTURE}: {error}") from error
 
 
 def _sides(image_shape):

@@ -6,6 +6,7 @@ Leaves: a graph from ``pixels``, float32 of shape (N, height, width, 3), to ``lo
 classes in their order, how pixels are prepared, the experiment and the record of its run.
 """
 
+import warnings
 from pathlib import Path, PurePath
 
 import keras
@@ -15,7 +16,7 @@ import onnxruntime
 from keras import ops
 
 from utils.base.cifar10 import CLASS_NAMES
-from utils.base.files import atomic_path
+from utils.base.files import atomic_path, sha256_of
 
 TOLERANCE = 1e-5  # of a probability; sums in another order differ by a tenth of it
 CHECKED, BATCH = 256, 128  # random pictures where none are given; pictures a call
@@ -68,7 +69,9 @@ def export_onnx(model, path, *, record, title=None, images=None):
         "title": title or experiment,
     }
     with atomic_path(path) as temporary:
-        exportable(model).export(temporary, format="onnx", verbose=False)
+        with warnings.catch_warnings():  # tf2onnx asks NumPy for names it has dropped
+            warnings.filterwarnings("ignore", "In the future `np", FutureWarning)
+            exportable(model).export(temporary, format="onnx", verbose=False)
         graph = onnx.load(temporary)
         _end_before_softmax(graph.graph, model.name)
         onnx.helper.set_model_props(graph, metadata)
@@ -78,6 +81,35 @@ def export_onnx(model, path, *, record, title=None, images=None):
         if not difference <= TOLERANCE:
             raise ValueError(f"{path}: differs by {difference:.1e} from Keras; not written")
     return difference
+
+
+def add_onnx(model, directory, record, *, images, title=None):
+    """Write a published model as ``<directory>/<experiment>.onnx`` too, and say so in its record.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Loaded from its published file.
+    directory : path-like
+    record : dict
+        Of its run; gets the file's hash, and as scores of ``onnx`` the largest difference of a
+        probability from Keras's.
+    images : ndarray of uint8, shape (N, height, width, 3), 0 to 255
+        The validation pictures.
+    title : str, optional
+        As of `export_onnx`, which raises what this does.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    path = Path(directory) / f"{record['experiment']}.onnx"
+    place = f"results/{record['experiment']}/seed_{record['seed']}.json"
+    pictures = np.float32(images) / np.float32(255)
+    difference = export_onnx(model, path, record=place, title=title, images=pictures)
+    record["model"]["sha256"][path.name] = sha256_of(path)
+    record["scores"]["onnx"] = {"largest_difference": difference, "pictures": len(images)}
+    return path
 
 
 def exportable(model):

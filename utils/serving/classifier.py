@@ -23,7 +23,6 @@ from utils.serving.picture_input import to_float
 
 MAX_BYTES = 200 * 2**20  # of a file
 BATCH = 128  # pictures a call
-EXPORT = "python -m tools.export_model {0} --directory {1}"
 REMEDY = "restore it with git, or export it again: python -m tools.export_model"
 
 
@@ -119,11 +118,18 @@ def load_models(models=ROOT / "models", *, root=ROOT):
             classifiers.append(load_classifier(path, root=root))
         except (OSError, ValueError) as problem:
             problems.append(str(problem))
-    for path in sorted(Path(models).glob("*.keras")):
-        if not path.with_suffix(".onnx").exists():
-            command = EXPORT.format(*(_below(each, root) for each in (path, path.parent)))
-            problems.append(f"{_below(path, root)}: the page reads .onnx; make it by '{command}'")
     return sorted(classifiers, key=lambda found: (-(found.accuracy or 0), found.name)), problems
+
+
+def without_onnx(models=ROOT / "models"):
+    """Return a sentence (list of str) for each model of a folder that is not there as ``.onnx``."""
+    paths = (_below(path, ROOT) for path in sorted(Path(models).glob("*.keras")))
+    command = "python -m tools.export_model {0} --publish"
+    return [
+        f"{path}: the page reads .onnx; to offer it: {command.format(path)}"
+        for path in paths
+        if not (ROOT / path).with_suffix(".onnx").exists()
+    ]
 
 
 def load_classifier(path, *, root=ROOT):
