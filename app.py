@@ -4,6 +4,8 @@ Start it with ``make app``, or ``python app.py``; it serves on 127.0.0.1, or whe
 variables ``GRADIO_SERVER_NAME`` and ``GRADIO_SERVER_PORT`` say.
 """
 
+# ruff: noqa: E402  # Gradio reads the environment when it is imported
+
 import atexit
 import os
 import shutil
@@ -64,25 +66,25 @@ class PicturesInput(OnlyUploads, gr.File):
         return "file"
 
 
-def build_page(classifiers, problems=()):
-    """Return the page (gradio.Blocks) of what `load_models` returns; it starts with the first."""
-    classifiers = {classifier.name: classifier for classifier in classifiers}
-    names = list(classifiers)
+def functions_of(classifiers):
+    """Return what the page does with pictures: show, show_several, predict, predict_part.
+
+    `classifiers` is a dict of name to utils.serving.classifier.Classifier.
+    """
 
     def answer_of(path, model, *part):
         """Return an Answer, or a sentence (str) where the file holds no picture."""
         classifier = classifiers[model]
         try:
-            return classify(
-                prepare_in_time(path, classifier.image_shape, Part(*part)), classifier
-            )
+            part = Part(*(percent / 100 for percent in part))
+            return classify(prepare_in_time(path, classifier.image_shape, part), classifier)
         except ValueError as problem:
             return str(problem)
 
     def show(picture, model, size, x, y):
         if picture is None:
             return page_parts.sentence(INVITATION), None, ""
-        answer = answer_of(picture, model, size / 100, x / 100, y / 100)
+        answer = answer_of(picture, model, size, x, y)
         if isinstance(answer, str):
             return page_parts.sentence(answer), None, ""
         chart = PlotData(type="plotly", plot=page_parts.chart(answer))
@@ -96,17 +98,26 @@ def build_page(classifiers, problems=()):
         answers = [answer_of(path, model) for path in paths]
         return page_parts.table([Path(path).name for path in paths], answers)
 
-    def predict(picture, model=names[0]):
-        return predict_part(picture, model, 100, 50, 50)
+    def predict(picture, model):
+        return predict_part(picture, model)
 
-    def predict_part(picture, model, size, x, y):
+    def predict_part(picture, model, size=100, x=50, y=50):
         if picture is None:
             raise gr.Error(INVITATION, print_exception=False)
-        answer = answer_of(picture, model, size / 100, x / 100, y / 100)
+        answer = answer_of(picture, model, size, x, y)
         if isinstance(answer, str):
             raise gr.Error(answer, print_exception=False)
         percentages = {name: 100 * share for name, share in answer.shares.items()}
         return {"label": answer.label, "percentages": percentages, "trusted": answer.trusted}
+
+    return show, show_several, predict, predict_part
+
+
+def build_page(classifiers, problems=()):
+    """Return the page (gradio.Blocks) of what `load_models` returns; it starts with the first."""
+    classifiers = {classifier.name: classifier for classifier in classifiers}
+    names = list(classifiers)
+    show, show_several, predict, predict_part = functions_of(classifiers)
 
     def tell_about(model):
         return page_parts.about(classifiers[model])
@@ -178,7 +189,10 @@ def build_page(classifiers, problems=()):
             api_visibility="private",
             **limits,
         )
-        for function, inputs in ((predict, [picture, model]), (predict_part, [picture, model, *part])):
+        for function, inputs in (
+            (predict, [picture, model]),
+            (predict_part, [picture, model, *part]),
+        ):
             gr.Button(visible=False).click(
                 function, inputs, gr.JSON(visible=False), api_name=function.__name__, **limits
             )

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from utils.base.cifar10 import ROOT
-from utils.serving.picture_input import Part, Prepared, check_size, prepare
+from utils.serving.picture_input import MIDDLE, Part, Prepared, check_size, prepare
 
 SECONDS = 10  # a picture; 25 megapixels take three on a slow core
 MEMORY = 2 * 2**30  # bytes of address space; 25 megapixels take up to 350 MB of it
@@ -25,7 +25,7 @@ QUICK_FORMATS, QUICK_BYTES, QUICK_PIXELS = ("PNG", "JPEG", "GIF", "WEBP"), 2**18
 _idle = []  # processes that wait for a picture
 
 
-def prepare_in_time(path, image_shape, part=Part()):
+def prepare_in_time(path, image_shape, part=MIDDLE):
     """Do what `utils.serving.picture_input.prepare` does, within `SECONDS`.
 
     Raises
@@ -87,6 +87,7 @@ def _take():
         helper = _idle.pop()
         if helper.poll() is None:
             return helper
+        helper.communicate()
     return subprocess.Popen(
         [sys.executable, "-m", "utils.serving.in_time"],
         cwd=ROOT,

@@ -50,6 +50,9 @@ class Part(NamedTuple):
     y: float = 0.5
 
 
+MIDDLE = Part()
+
+
 class Prepared(NamedTuple):
     """A picture that a model can be given.
 
@@ -70,7 +73,7 @@ class Prepared(NamedTuple):
     frame: tuple
 
 
-def prepare(path, image_shape, part=Part()):
+def prepare(path, image_shape, part=MIDDLE):
     """Prepare the picture of a stranger for a model.
 
     Rotation by EXIF is applied, transparency is laid on white, deep and gray pictures become 8-bit
