@@ -139,9 +139,16 @@ def build_page(classifiers, problems=()):
                 gr.ClearButton([picture], value="Clear")
                 with gr.Accordion("Look at a part of it", open=False, elem_id="part"):
                     part = [
-                        gr.Slider(10, 100, 100, step=5, label="Its side, % of the shorter side"),
-                        gr.Slider(0, 100, 50, step=5, label="Left to right, %"),
-                        gr.Slider(0, 100, 50, step=5, label="Top to bottom, %"),
+                        gr.Slider(
+                            10,
+                            100,
+                            100,
+                            step=5,
+                            label="Its side, % of the shorter side",
+                            elem_id="size",
+                        ),
+                        gr.Slider(0, 100, 50, step=5, label="Left to right, %", elem_id="x"),
+                        gr.Slider(0, 100, 50, step=5, label="Top to bottom, %", elem_id="y"),
                     ]
                 examples = gr.Dataset(
                     components=[picture],
