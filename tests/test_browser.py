@@ -12,8 +12,8 @@ from test_picture_input import png_of_size
 
 from tools.take_screenshots import clear, find_chromium, open_page, upload
 from utils.base.cifar10 import CLASS_NAMES, ROOT
-from utils.results.records import best_first
-from utils.serving.classifier import classify, load_classifier
+from utils.serving.classifier import classify, load_models
+from utils.serving.picture_input import prepare
 
 EXAMPLES = ROOT / "images" / "examples"
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True}
@@ -51,8 +51,8 @@ def cat():
 
 
 def answer_to(example):
-    classifier = load_classifier(next(iter(best_first())))
-    return classify(EXAMPLES / f"{example}.png", classifier)
+    classifier = load_models()[0][0]
+    return classify(prepare(EXAMPLES / f"{example}.png", (32, 32)), classifier)
 
 
 def shows(opened, answer):
@@ -118,7 +118,7 @@ def test_bad_files_get_one_friendly_sentence_and_the_page_works_on(browser_page,
         "empty.png": (b"", "empty"),
         "cut.png": (content[: len(content) // 2], "damaged or cut off"),
         "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "SVG"),
-        "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC pictures can't be read"),
+        "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(50), "not a picture"),
         "huge.png": (png_of_size(10_000, 10_000), "megapixels"),
         "heavy.png": (content + bytes(5 * 2**20), "more than 5 MB"),
         "notes.txt": (b"some text", "not a picture"),
@@ -185,7 +185,7 @@ def test_an_example_is_a_click_away(browser_page, cat, tmp_path):
     assert shows(browser_page, cat)
     seen = browser_page.locator("#seen img").first.get_attribute("src")
     with Image.open(io.BytesIO(base64.b64decode(seen.partition(",")[2]))) as image:
-        np.testing.assert_array_equal(image, cat.seen)  # cut to a square, not squeezed
+        np.testing.assert_array_equal(image, cat.picture.pixels)  # cut to a square, not squeezed
     clear(browser_page)
     (tmp_path / "text.png").write_bytes(b"some text")  # uploads are read as before
     choose_file(browser_page, tmp_path / "text.png")
@@ -213,3 +213,27 @@ def test_several_pictures_become_a_table_and_a_csv(page, deer, car, tmp_path):
     assert sum(float(rows[0][name]) for name in CLASS_NAMES) == pytest.approx(100, abs=0.1)
     assert all(path.name in shown for path in chosen)
     assert shown.count("not a picture") == 1
+
+
+def test_a_part_can_be_chosen_and_the_answer_says_which(page):
+    with open_page(page.url, **PHONE) as opened:
+        upload(opened, EXAMPLES / "3_cat.png")
+        assert "of the middle square" in opened.inner_text("#seen")
+        opened.get_by_text("Look at a part of it").click()
+        opened.locator("#size input[type=range]").fill("40")
+        opened.wait_for_function(
+            "document.querySelector('#seen').innerText.includes('its side 40 %')"
+        )
+        frame = opened.locator("#seen .whole i").bounding_box()
+        whole = opened.locator("#seen .whole img").bounding_box()
+        assert frame["width"] == pytest.approx(frame["height"], abs=1)
+        assert frame["height"] / whole["height"] == pytest.approx(0.4, abs=0.02)
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("suffix", ["heic", "tif"])
+def test_what_a_browser_can_not_show_is_shown_all_the_same(browser_page, tmp_path, suffix):
+    Image.new("RGB", (60, 40), "red").save(tmp_path / f"a.{suffix}")
+    upload(browser_page, tmp_path / f"a.{suffix}")
+    size = browser_page.eval_on_selector("#seen .whole img", "i => [i.naturalWidth, i.clientWidth]")
+    assert size == [60, 60]

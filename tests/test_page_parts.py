@@ -1,14 +1,19 @@
+import csv
+import io
 import json
+from urllib.parse import unquote
 
 import numpy as np
 import plotly.graph_objects as go
 
 from utils.base.cifar10 import CLASS_NAMES
 from utils.serving import page_parts
-from utils.serving.classifier import Answer
+from utils.serving.classifier import Answer, Classifier
+from utils.serving.picture_input import Part, Prepared
 
 SHARES = dict.fromkeys(CLASS_NAMES, 0.05) | {"frog": 0.55}
-FROG = Answer("frog", SHARES, True, np.zeros((32, 32, 3), np.uint8))
+PREPARED = Prepared(np.zeros((32, 32, 3), np.uint8), None, Part(), (0, 0, 1, 1))
+FROG = Answer("frog", SHARES, True, PREPARED)
 DOUBTED = FROG._replace(trusted=False)
 
 
@@ -33,3 +38,28 @@ def test_only_the_predicted_bar_has_another_colour():
 def test_names_of_files_are_text_not_html():
     assert "<script>" not in page_parts.table(["<script>.png"], [FROG])
     assert "<i>" not in page_parts.sentence("<i>")
+    assert "<i>" not in page_parts.left_out(["<i>"])
+
+
+def test_no_cell_of_the_csv_is_a_formula():
+    names = ["=1+1.png", "+1.png", "-1.png", "@a.png", "a=1.png"]
+    link = page_parts.table(names, [FROG] * 5).split('href="')[1].split('"')[0]
+    cells = [row[0] for row in csv.reader(io.StringIO(unquote(link.partition(",")[2])))]
+    assert cells[1:] == ["'=1+1.png", "'+1.png", "'-1.png", "'@a.png", "a=1.png"]
+
+
+def test_the_answer_says_which_part_was_looked_at():
+    assert "of the middle square" in page_parts.seen(FROG)
+    overview = np.zeros((20, 30, 3), np.uint8)
+    part = Prepared(PREPARED.pixels, overview, Part(0.4, 0, 1), (0, 0.6, 0.2, 0.4))
+    shown = page_parts.seen(FROG._replace(picture=part))
+    assert "40 % of the" in shown
+    assert "0 % from left to right, 100 % from top to bottom" in shown
+    assert "left: 0.00%; top: 60.00%; width: 20.00%; height: 40.00%" in shown
+
+
+def test_what_is_not_known_of_a_model_stands_beside_it():
+    model = Classifier("tiny", "Tiny", (32, 32), None, 0.929, notes=("It has no threshold.",))
+    assert "right on 92.9% of the test pictures" in page_parts.about(model)
+    assert "It has no threshold." in page_parts.about(model)
+    assert "right on" not in page_parts.about(model._replace(accuracy=None))

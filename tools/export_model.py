@@ -1,35 +1,34 @@
 """Write a model as ONNX and LiteRT, and check that both predict what Keras predicts.
 
     python -m tools.export_model [models/model_1.keras ...]     or: make export
+    python -m tools.export_model models/model_1.keras --publish [--title "Model 1"]
 
-The files go to ``build/export/``. They take pixels float32 in [0, 1] of shape (N, 32, 32, 3) and
-give probabilities of shape (N, 10).
+The files go to ``build/export/``, or where ``--directory`` says. With ``--publish`` it is the
+``.onnx`` alone, beside the model, for the page: it is compared by the validation pictures, which
+have to be converted, and its hash and the largest difference go to the record of the run.
 """
 
 import argparse
 import os
 import sys
-import warnings
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
-import onnxruntime
 from ai_edge_litert.interpreter import Interpreter
-from tf2onnx.handler import tf_op
 
+from experiments import load
 from utils.base.cifar10 import ROOT
-from utils.base.files import atomic_path
+from utils.base.files import atomic_path, sha256_of
 from utils.results.model_files import load_model
-from utils.results.records import best_first
+from utils.results.onnx_files import add_onnx, export_onnx, exportable
+from utils.results.records import RESULTS, read_records, write_record
 
-TOLERANCE = 1e-4  # of a probability
-CHECKED = 256  # random pictures
+TOLERANCE = 1e-4  # of a probability, in LiteRT
 
 
-def export_model(path, directory):
+def export_model(path, directory, *, title=None):
     """Export the model at `path` to `directory` (path-likes) in both formats, and compare.
 
     Returns
@@ -40,59 +39,37 @@ def export_model(path, directory):
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no model or `load_model` refuses it; or if a difference is
-        larger than 1e-4, and the file is not kept.
+        If there is no model or `load_model` refuses it; or if a difference is too large, and the
+        file is not kept.
     """
-    model = _exportable(load_model(path))
-    images = np.random.default_rng(0).random((CHECKED, *model.input_shape[1:]), np.float32)
-    expected = model(images, training=False).numpy()
-    differences = {}
-    for suffix, kind, runner in (
-        (".onnx", "onnx", onnx_runner),
-        (".tflite", "litert", litert_runner),
-    ):
-        target = Path(directory) / f"{Path(path).stem}{suffix}"
-        with atomic_path(target) as temporary:
-            model.export(temporary, format=kind, verbose=False)
-            difference = float(np.abs(runner(temporary)(images) - expected).max())
-            if not difference <= TOLERANCE:
-                raise ValueError(f"{target}: differs by {difference:.1e} from Keras; not written")
-        differences[target] = difference
-    return differences
+    model, record = load_model(path), record_of(path)
+    name = f"results/{record['experiment']}/seed_{record['seed']}.json" if record else None
+    onnx, litert = (Path(directory) / f"{Path(path).stem}{end}" for end in (".onnx", ".tflite"))
+    return {
+        onnx: export_onnx(model, onnx, record=name, title=title),
+        litert: _export_litert(model, litert),
+    }
 
 
-def _exportable(model):
-    """Return the same network without the Normalization layers that tf2onnx takes for inputs."""
+def publish_onnx(path, *, title=None):
+    """Write the ``.onnx`` beside the published model at `path`, and complete its record.
 
-    def replace(layer):
-        if not isinstance(layer, keras.layers.Normalization):
-            return layer.__class__.from_config(layer.get_config())
-        scale = 1 / np.sqrt(np.ravel(layer.variance))
-        shift = -np.ravel(layer.mean) * scale
-        return keras.layers.Rescaling(scale.tolist(), shift.tolist(), name=layer.name)
-
-    copy = keras.models.clone_model(model, clone_function=replace)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
-@tf_op("Erfc")
-class _Erfc:
-    """What GELU calls and tf2onnx, which Keras calls, does not know: 1 minus the error function."""
-
-    @classmethod
-    def version_9(cls, graph, node, **kwargs):
-        node.type = "Erf"
-        one = graph.make_const(f"{node.name}_one", np.ones((), np.float32)).output[0]
-        output = node.output[0]
-        graph.insert_new_node_on_output("Sub", output, inputs=[one, output])
+    Returns and raises as `export_model`; ValueError too if no record knows the model.
+    """
+    record = record_of(path)
+    if record is None:
+        raise ValueError(f"{path}: no record in results/ knows this file; publish it first")
+    pictures = load(record["data"]["validation"]).validation.images
+    onnx = add_onnx(load_model(path), path.parent, record, images=pictures, title=title)
+    write_record(RESULTS, record)
+    return {onnx: record["scores"]["onnx"]["largest_difference"]}
 
 
-def onnx_runner(path):
-    """Return a function from images to probabilities that runs the ONNX file at `path`."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})[0]
+def record_of(path):
+    """Return the record (dict) of the run whose model is at `path`, None where none knows it."""
+    digest = sha256_of(path)
+    known = (each for each in read_records() if digest in each["model"]["sha256"].values())
+    return next(known, None)
 
 
 def litert_runner(path):
@@ -102,15 +79,31 @@ def litert_runner(path):
     return lambda images: run(**{name: images})[output]
 
 
+def _export_litert(model, target):
+    images = np.random.default_rng(0).random((256, *model.input_shape[1:]), np.float32)
+    with atomic_path(target) as temporary:
+        exportable(model).export(temporary, format="litert", verbose=False)
+        answers = litert_runner(temporary)(images)
+        difference = float(np.abs(answers - model(images, training=False).numpy()).max())
+        if not difference <= TOLERANCE:
+            raise ValueError(f"{target}: differs by {difference:.1e} from Keras; not written")
+    return difference
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", type=Path, help="default: all in models/")
-    # Keras's converter asks NumPy for names it has dropped.
-    warnings.filterwarnings("ignore", "In the future `np", FutureWarning)
-    for path in parser.parse_args().models or best_first():
+    parser.add_argument("models", nargs="*", type=Path, help="default: all .keras in models/")
+    parser.add_argument("--directory", type=Path, default=ROOT / "build" / "export")
+    parser.add_argument("--publish", action="store_true", help="write .onnx beside the model")
+    parser.add_argument("--title", help="the network's name for people")
+    given = parser.parse_args()
+    for path in given.models or sorted((ROOT / "models").glob("*.keras")):
         try:
-            differences = export_model(path, ROOT / "build" / "export")
-        except (FileNotFoundError, ValueError) as problem:
+            if given.publish:
+                differences = publish_onnx(path, title=given.title)
+            else:
+                differences = export_model(path, given.directory, title=given.title)
+        except (OSError, ValueError) as problem:
             sys.exit(str(problem))
         for target, difference in differences.items():
             print(f"{target}: at most {difference:.1e} from Keras's probabilities")

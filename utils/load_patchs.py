@@ -12,10 +12,12 @@ import tensorflow as tf
 
 from utils.base.checks import positive_integer
 from utils.base.cifar10 import picture_paths
+from utils.base.png import MAX_PIXELS
 from utils.pipeline.augment import augment_patches, mirror_in_turn
 from utils.pipeline.batches import as_batches, class_indices, without_autotuning
 from utils.pipeline.names_file import read_names_file
-from utils.pipeline.read_pictures import GROUP, group_loader, load_picture, resize, to_float
+from utils.pipeline.read_pictures import GROUP, NO_PICTURE, group_loader, to_float
+from utils.serving import picture_input
 
 SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
 
@@ -81,12 +83,16 @@ def get_patch(paths, labels, patch_size):
 
 
 def load_images_patch(paths, *, image_shape=None):
-    """Load pictures as one array.
+    """Load pictures as one array, prepared as those of the page.
+
+    PNG of the right size gives what `read_image_labels` gives; what TensorFlow resizes there
+    differs by a level of 255 at most, a JPEG by some.
 
     Parameters
     ----------
     paths : sequence of N path-like
-        PNG, JPEG, GIF or BMP; gray, palette and transparent pictures become RGB.
+        PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF or HEIC; gray and palette pictures become RGB, what is
+        transparent counts as opaque, and rotation by EXIF is applied.
     image_shape : tuple of int, optional
         Height and width to resize to; without it the pictures must have one size.
 
@@ -101,7 +107,7 @@ def load_images_patch(paths, *, image_shape=None):
     """
     if not len(paths):
         raise ValueError("no paths; pass at least one picture")
-    images = [load_picture(os.fspath(path)) for path in paths]
+    images = [_load_named(os.fspath(path)) for path in paths]
     if image_shape is None:
         image_shape = images[0].shape[:2]
         for path, image in zip(paths, images, strict=True):
@@ -126,7 +132,9 @@ def images_to_patch(images, image_shape):
     ndarray of float32, shape (N, height, width, 3), 0 to 1
     """
     sides = _sides(image_shape)
-    return to_float(tf.stack([resize(image, sides) for image in images])).numpy()
+    return picture_input.to_float(
+        np.stack([picture_input.resize(np.asarray(image), sides) for image in images])
+    )
 
 
 def read_image_labels(
@@ -248,6 +256,15 @@ def extract_labels(dataset):
     images, labels, *_ = zip(*batches, strict=True)
     labels = np.concatenate([class_indices(part) for part in labels])
     return np.concatenate(images), labels.astype(np.int32)
+
+
+def _load_named(path):
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such picture")
+    try:
+        return picture_input.load_picture(path, max_pixels=MAX_PIXELS, background=None)
+    except Exception as error:  # decoders raise all kinds on damaged files
+        raise ValueError(f"{path}: {NO_PICTURE}: {error}") from error
 
 
 def _sides(image_shape):

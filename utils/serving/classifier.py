@@ -1,30 +1,42 @@
-"""A saved model in, fast answers about pictures out, and whether to trust them.
+"""An ``.onnx`` file in, fast answers about pictures out, and whether to trust them.
 
-Enters: a ``.keras`` file, with a record of its threshold beside it; pixels float32 in [0, 1].
-Leaves: probabilities of the ten classes, and an energy score: the logarithm of the summed
-exponentials of what the last layer hands to its softmax (Liu et al., "Energy-based
-Out-of-distribution Detection", 2020). Low where the network finds nothing it knows.
+Enters: what `utils.results.onnx_files.export_onnx` wrote, with the record of its run, which the
+file's metadata name; pixels float32 in [0, 1].
+Leaves: calibrated probabilities of the ten classes, and a score that is low where the network finds
+nothing it knows. ONNX Runtime gives logits and features; the rest is NumPy.
 """
 
-import math
+import json
 import os
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
+import onnxruntime
 
-from utils.base.cifar10 import CLASS_NAMES
+from utils.base.cifar10 import CLASS_NAMES, ROOT
 from utils.base.files import sha256_of
-from utils.pipeline.read_pictures import resize, to_float
-from utils.results.model_files import load_model
-from utils.results.records import read_record
-from utils.serving.picture_input import load_square
+from utils.serving.picture_input import to_float
 
+MAX_BYTES = 200 * 2**20  # of a file
 BATCH = 128  # pictures a call
+REMEDY = "restore it with git, or export it again: python -m tools.export_model"
+
+
+def _log_sum_exp(logits):
+    largest = logits.max(axis=1)
+    return largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
+
+
+# What a record may call the score of its threshold: of logits (N, 10) and features (N, F), one
+# number a picture. "energy": Liu et al., "Energy-based Out-of-distribution Detection", 2020.
+SCORES = {
+    "energy": lambda logits, features: _log_sum_exp(logits),
+    "largest_logit": lambda logits, features: logits.max(axis=1),
+}
 
 
 class Classifier(NamedTuple):
@@ -34,23 +46,34 @@ class Classifier(NamedTuple):
     ----------
     name : str
         The file's name without suffix.
+    title : str
+        The same for people.
     image_shape : tuple of int
         Height and width of its input.
     run : callable
-        Pixels float32 of shape (N, height, width, 3), 0 to 1, to probabilities of shape (N, 10)
-        and energy scores of shape (N,), both float32 tensors.
-    look : callable
-        One picture, uint8 of shape (any height, any width, 3), to what the model sees of it, uint8
-        of shape (height, width, 3), its probabilities and its score, all tensors.
+        Pixels float32 of shape (N, height, width, 3), 0 to 1, to logits of shape (N, 10) and
+        features of shape (N, F), both float32.
+    accuracy : float or None
+        On the test pictures, 0 to 1.
+    temperature : float
+        What logits are divided by before the softmax.
+    score : str
+        A key of `SCORES`.
     threshold : float or None
         Answers of a lower score are not to be trusted; None where nobody has chosen one.
+    notes : tuple of str
+        Sentences on what is not known of it.
     """
 
     name: str
+    title: str
     image_shape: tuple
     run: Callable
-    look: Callable
-    threshold: float | None
+    accuracy: float | None = None
+    temperature: float = 1.0
+    score: str = "energy"
+    threshold: float | None = None
+    notes: tuple = ()
 
 
 class Answer(NamedTuple):
@@ -64,72 +87,94 @@ class Answer(NamedTuple):
         Class name to probability, 0 to 1, in label order.
     trusted : bool
         False where it is probably none of the ten.
-    seen : ndarray of uint8, shape (height, width, 3), 0 to 255
-        The picture that the model was given.
+    picture : utils.serving.picture_input.Prepared
+        What the model was given, and what of the picture that is.
     """
 
     label: str
     shares: dict
     trusted: bool
-    seen: np.ndarray
+    picture: NamedTuple
 
 
-def load_classifier(path):
-    """Load the model at `path` (path-like, ``.keras``), and run it once.
+def load_models(models=ROOT / "models", *, root=ROOT):
+    """Load all ``.onnx`` files of a folder.
+
+    Parameters
+    ----------
+    models, root : path-like
+        The folder, and the one from which the files' records are found.
 
     Returns
     -------
-    Classifier
+    classifiers : list of Classifier
+        The highest recorded test accuracy first.
+    problems : list of str
+        A sentence for each file that is no model for the page, and how to make it one.
+    """
+    classifiers, problems = [], []
+    for path in sorted(Path(models).glob("*.onnx")):
+        try:
+            classifiers.append(load_classifier(path, root=root))
+        except (OSError, ValueError) as problem:
+            problems.append(str(problem))
+    return sorted(classifiers, key=lambda found: (-(found.accuracy or 0), found.name)), problems
+
+
+def without_onnx(models=ROOT / "models"):
+    """Return a sentence (list of str) for each model of a folder that is not there as ``.onnx``."""
+    paths = (_below(path, ROOT) for path in sorted(Path(models).glob("*.keras")))
+    command = "python -m tools.export_model {0} --publish"
+    return [
+        f"{path}: the page reads .onnx; to offer it: {command.format(path)}"
+        for path in paths
+        if not (ROOT / path).with_suffix(".onnx").exists()
+    ]
+
+
+def load_classifier(path, *, root=ROOT):
+    """Load the model at `path` (path-like, ``.onnx``), and run it once.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If `load_model` refuses it, or it is no classifier of pictures into the
-        ten classes with a softmax, or the record of its threshold is damaged.
+        If it is damaged, of other shapes or classes, larger than 200 MB, changed since its record
+        was written, or has weights or operators from elsewhere; such a file runs nothing.
     """
     path = Path(path)
-    model = load_model(path)
-    run, look = _compile(path, model)
-    image_shape = model.input_shape[1:3]
-    look(np.zeros((*image_shape, 3), np.uint8))
-    return Classifier(path.stem, image_shape, run, look, _threshold(path))
+    said = _below(path, root)
+    if not path.is_file():
+        raise FileNotFoundError(f"{said}: no model there; {REMEDY}")
+    session = _open(path, said)
+    image_shape = _check_shapes(session, said)
+    metadata = session.get_modelmeta().custom_metadata_map
+    if metadata.get("classes", ",".join(CLASS_NAMES)) != ",".join(CLASS_NAMES):
+        raise ValueError(f"{said}: knows other classes than CIFAR-10's; {REMEDY}")
+    record, notes = _read_record(path, metadata, Path(root), said)
 
+    def run(images):
+        return session.run(["logits", "features"], {"pixels": images})
 
-def threshold_path(model_path):
-    """Return where the record of a model's threshold lies (pathlib.Path): beside the model."""
-    return Path(model_path).with_name(f"{Path(model_path).stem}_threshold.json")
+    run(np.zeros((1, *image_shape, 3), np.float32))
+    title = metadata.get("title") or path.stem
+    known = _numbers_of(record, notes)
+    if known.get("accuracy"):
+        title += f", {known['accuracy']:.1%}".replace("%", " %")
+    return Classifier(path.stem, title, image_shape, run, **known, notes=tuple(notes))
 
 
 def classify(picture, classifier):
-    """Classify one picture.
-
-    Parameters
-    ----------
-    picture : path-like, or ndarray of uint8, shape (side, side, 3)
-        A file as `utils.serving.picture_input.load_square` takes, or what it returns.
-    classifier : Classifier
-
-    Returns
-    -------
-    Answer
-
-    Raises
-    ------
-    ValueError
-        If the file holds no picture; the message is a sentence for who uploaded it.
-    """
-    square = picture if isinstance(picture, np.ndarray) else load_square(picture)
-    results = classifier.look(tf.constant(square))  # a function takes longer to make it a tensor
-    seen, probabilities, score = (result.numpy() for result in results)
-    shares = dict(zip(CLASS_NAMES, map(float, probabilities), strict=True))
-    return Answer(
-        CLASS_NAMES[int(probabilities.argmax())],
-        shares,
-        classifier.threshold is None or bool(score >= classifier.threshold),
-        seen,
-    )
+    """Classify one picture (utils.serving.picture_input.Prepared); return an `Answer`."""
+    logits, features = classifier.run(to_float(picture.pixels)[np.newaxis])
+    (shares,) = probabilities_of(logits, classifier.temperature)
+    trusted = True
+    if classifier.threshold is not None:
+        (score,) = SCORES[classifier.score](logits, features)
+        trusted = bool(score >= classifier.threshold)
+    named = dict(zip(CLASS_NAMES, shares.tolist(), strict=True))
+    return Answer(CLASS_NAMES[int(shares.argmax())], named, trusted, picture)
 
 
 def run_in_batches(classifier, images):
@@ -147,57 +192,106 @@ def run_in_batches(classifier, images):
     """
     batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # each core its own, not all one after one
-        parts = list(threads.map(classifier.run, batches))
-    probabilities, scores = zip(*parts, strict=True)
-    return np.concatenate(probabilities), np.concatenate(scores)
+        logits, features = zip(*threads.map(classifier.run, batches), strict=True)
+    logits, features = np.concatenate(logits), np.concatenate(features)
+    score = SCORES[classifier.score](logits, features)
+    return probabilities_of(logits, classifier.temperature), score
 
 
-def _compile(path, model):
-    shape, head = model.input_shape, model.layers[-1]
-    softmax = isinstance(head, keras.layers.Dense) and head.activation is keras.activations.softmax
+def probabilities_of(logits, temperature):
+    """Return the softmax of logits (ndarray, shape (N, 10)) divided by `temperature`."""
+    powers = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _below(path, root):
+    """Return a path (str) as it reads from `root`, whole where it lies elsewhere."""
+    path, root = Path(path).absolute(), Path(root).absolute()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _open(path, said):
+    """Return a session that shares its cores with others, of a file that is whole by itself."""
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{said}: more than {MAX_BYTES // 2**20} MB; the page takes smaller ones")
+    content = path.read_bytes()
+    if b"\x0a\x08location" in content:  # how an entry of a tensor's external data begins
+        raise ValueError(f"{said}: has weights in other files; {REMEDY}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # to share one picture's work takes longer
+    options.log_severity_level = 4  # what it refuses is told below
+    with tempfile.TemporaryDirectory() as empty:
+        # Should the entry be written otherwise, there is no file to be found.
+        key = "session.model_external_initializers_file_folder_path"
+        options.add_session_config_entry(key, empty)
+        try:
+            return onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own, which share no other class
+            reason = "has operators that ONNX Runtime does not know"
+            if "not a registered" not in str(error) and "No Op registered" not in str(error):
+                reason = f"not an ONNX model or a damaged one ({type(error).__name__})"
+            raise ValueError(f"{said}: {reason}; {REMEDY}") from error
+
+
+def _check_shapes(session, said):
+    """Return height and width of the input, if input and outputs are what the page needs."""
+    given = {each.name: (each.type, each.shape) for each in session.get_inputs()}
+    made = {each.name: each.shape for each in session.get_outputs()}
+    kind, shape = given.get("pixels", ("", []))
     if (
-        len(shape) != 4
-        or None in shape[1:]
+        list(given) != ["pixels"]
+        or kind != "tensor(float)"
+        or len(shape) != 4
+        or not isinstance(shape[1], int)
+        or not isinstance(shape[2], int)
         or shape[3] != 3
-        or not softmax
-        or head.units != len(CLASS_NAMES)
+        or isinstance(shape[0], int)
+        or made.get("logits", [None])[1:] != [len(CLASS_NAMES)]
+        or len(made.get("features", [])) != 2
     ):
         raise ValueError(
-            f"{path}: input {shape}, last layer {head.name}; expected a network from (N, height, "
-            f"width, 3) pixels to a softmax of {len(CLASS_NAMES)} classes"
+            f"{said}: from {given} to {made}; expected pixels, float of shape (N, height, width, "
+            f"3), to logits of {len(CLASS_NAMES)} classes and features; {REMEDY}"
         )
-    head.activation = keras.activations.linear  # the model now ends before its softmax
-    for layer in model.layers:
-        if getattr(layer, "activation", None) is keras.activations.gelu:
-            layer.activation = _gelu
-    # Constants instead of variables let TensorFlow fold and fuse: an eighth less for a picture.
-    kinds = (model.trainable_variables, model.non_trainable_variables)
-    weights = [[weight.numpy() for weight in kind] for kind in kinds]
-
-    @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]), tf.float32)], autograph=False)
-    def run(images):
-        logits, _ = model.stateless_call(*weights, images, training=False)
-        return tf.nn.softmax(logits), tf.reduce_logsumexp(logits, axis=1)
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)], autograph=False)
-    def look(square):  # all in one graph: a call of each step by itself takes twice as long
-        image = resize(square, shape[1:3])
-        probabilities, scores = run(to_float(image)[tf.newaxis])
-        return image, probabilities[0], scores[0]
-
-    # Concrete functions: a tf.function takes half a millisecond a call to find its own.
-    return run.get_concrete_function(), look.get_concrete_function()
+    return tuple(shape[1:3])
 
 
-def _gelu(x):
-    """Return what Keras does by erfc, which takes TensorFlow longer; they differ by rounding."""
-    return 0.5 * x * (1 + tf.math.erf(x / math.sqrt(2)))
+def _read_record(path, metadata, root, said):
+    """Return the record (dict) that the file names, empty where there is none, and notes on it."""
+    if not metadata.get("record"):
+        return {}, ["Its file names no record of its training."]
+    place = (root / metadata["record"]).resolve()
+    if not place.is_relative_to((root / "results").resolve()) or place.suffix != ".json":
+        raise ValueError(f"{said}: names {metadata['record']!r}, no record in results/; {REMEDY}")
+    if not place.is_file():
+        return {}, [f"The record of its training, {metadata['record']}, is not here."]
+    try:
+        record = json.loads(place.read_text(encoding="utf-8"))
+        expected = record["model"]["sha256"].get(path.name)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{_below(place, root)}: not the record of a run or a damaged one "
+            f"({type(error).__name__}), which {said} names; restore it with git"
+        ) from error
+    if expected is None:
+        return {}, [f"The record of its training, {metadata['record']}, knows no {path.name}."]
+    if expected != sha256_of(path):
+        raise ValueError(f"{said}: changed since {metadata['record']} was written; {REMEDY}")
+    return record, []
 
 
-def _threshold(path):
-    """Return the threshold that was chosen for exactly this file, None if none was."""
-    record = threshold_path(path)
-    if not record.is_file():
-        return None
-    content = read_record(record, ("model_sha256", "threshold"), "make threshold")
-    return content["threshold"] if content["model_sha256"] == sha256_of(path) else None
+def _numbers_of(record, notes):
+    """Return what a record says of its model, as `Classifier` has it; adds what is missing."""
+    scores = record.get("scores", {})
+    tested = scores.get("published") or scores.get("test") or {}
+    temperature = scores.get("calibration", {}).get("temperature")
+    odd = scores.get("none_of_the_ten", {})
+    known = {"accuracy": tested.get("accuracy"), "temperature": temperature or 1.0}
+    if temperature is None:
+        notes.append("Its percentages are not calibrated.")
+    if odd.get("threshold") is not None and odd.get("score") in SCORES:
+        return known | {"score": odd["score"], "threshold": odd["threshold"]}
+    notes.append("It has no threshold, so it can't say that a picture shows none of the ten.")
+    return known

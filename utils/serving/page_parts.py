@@ -16,6 +16,7 @@ from utils.base.cifar10 import CLASS_NAMES
 from utils.serving.picture_input import BETTER, MAX_BYTES
 
 HEADER = ("file", "class", "percent", "note", *CLASS_NAMES)
+FORMULA = "=+-@\t\r"
 BAR, PREDICTED, DOUBTED = "#9db4c8", "#e4572e", "#8d8d8d"
 LAYOUT = json.dumps(
     {
@@ -38,6 +39,11 @@ CSS = """
 .answer b.doubted {font-size: 1.7rem; color: inherit}
 .seen {display: flex; gap: 1rem; align-items: end; justify-content: center; flex-wrap: wrap}
 .seen img {image-rendering: pixelated; margin: 0}
+.seen .whole {position: relative; line-height: 0}
+.seen .whole img {image-rendering: auto}
+.seen .whole i {position: absolute; outline: 2px solid #e4572e; box-shadow: 0 0 0 4px #fff8}
+.caption {text-align: center}
+#problems {font-size: 0.85em; opacity: 0.7}
 #picture img {object-fit: contain}  /* a small picture fills its place too */
 #notice p:empty {display: none}
 #notice p {font-weight: bold; text-align: center}
@@ -53,6 +59,7 @@ CSS = """
 # Gradio's own refusals of an upload come as a pop-up titled "Error": this speaks before it does.
 # And it takes a picture by Ctrl+V, where Gradio has a button only.
 HEAD = f"""<script>
+const NAMES = /[.](hei[cf]|avif|tiff?)$/i;  // of which not every system knows the type
 function receive(event) {{
   const files = (event.dataTransfer ?? event.clipboardData ?? event.target).files ?? [];
   if (files.length === 0) return;
@@ -61,7 +68,7 @@ function receive(event) {{
   for (const file of files) {{
     if (file.size > {MAX_BYTES})
       reason = "This file has more than {MAX_BYTES // 2**20} MB; make it smaller first.";
-    else if (!several && !file.type.startsWith("image/"))
+    else if (!several && !file.type.startsWith("image/") && !NAMES.test(file.name))
       reason = "This file is not a picture that can be read; {BETTER}";
   }}
   document.querySelector("#notice p").textContent = reason;
@@ -82,13 +89,23 @@ for (const type of ["change", "drop", "paste"]) window.addEventListener(type, re
 NOTICE = '<p role="alert"></p>'  # where the script in `HEAD` says why it refused a file
 
 
-def about(name, accuracy):
-    """Return Markdown (str) on the model `name`, with its test accuracy (0 to 1) unless None."""
-    is_right = "" if accuracy is None else f" It is right on {accuracy:.1%} of the test pictures."
-    return (
-        f"A neural network ({name}), trained on the 32x32 pictures of CIFAR-10.{is_right} "
-        f"It only knows ten classes: {', '.join(CLASS_NAMES)}."
+def about(classifier):
+    """Return Markdown (str) on a model (utils.serving.classifier.Classifier)."""
+    is_right = ""
+    if classifier.accuracy is not None:
+        is_right = f" It is right on {classifier.accuracy:.1%} of the test pictures."
+    return " ".join(
+        [
+            f"A neural network, trained on the 32x32 pictures of CIFAR-10.{is_right} "
+            f"It only knows ten classes: {', '.join(CLASS_NAMES)}.",
+            *classifier.notes,
+        ]
     )
+
+
+def left_out(problems):
+    """Return HTML (str) with a sentence for each model file that is not offered."""
+    return "".join(f"<p>Not offered: {html.escape(problem)}</p>" for problem in problems)
 
 
 def sentence(text):
@@ -130,17 +147,39 @@ def chart(answer):
 
 
 def seen(answer):
-    """Return HTML (str) with the picture that the model was given, as it is and enlarged."""
-    file = io.BytesIO()
-    Image.fromarray(answer.seen).save(file, "BMP")  # to pack 3 KB as a PNG takes longer
-    source = f"data:image/bmp;base64,{base64.b64encode(file.getvalue()).decode()}"
-    height, width = answer.seen.shape[:2]
+    """Return HTML (str) with the picture that the model was given, as it is and enlarged.
+
+    Where a part was chosen, or a browser can't show the picture, the whole stands beside it with a
+    frame around what was looked at.
+    """
+    picture = answer.picture
+    source, (height, width) = _source(picture.pixels), picture.pixels.shape[:2]
+    whole = ""
+    if picture.overview is not None:
+        left, top, wide, high = (f"{100 * share:.2f}%" for share in picture.frame)
+        whole = (
+            f'<span class="whole"><img src="{_source(picture.overview)}" alt="the whole picture">'
+            f'<i style="left: {left}; top: {top}; width: {wide}; height: {high}"></i></span>'
+        )
+    size, x, y = (round(100 * share) for share in picture.part)
+    looked_at = "of the middle square"
+    if size < 100:
+        looked_at = f"of a square, its side {size} % of the picture's shorter one"
+        looked_at += f", {x} % from left to right, {y} % from top to bottom"
+    elif x != 50 or y != 50:
+        looked_at = f"of the square {x} % from left to right, {y} % from top to bottom"
     return (
-        '<div class="seen">'
+        f'<div class="seen">{whole}'
         f'<img src="{source}" width="{width}" height="{height}" alt="in its size">'
         f'<img src="{source}" width="160" height="160" alt="enlarged"></div>'
-        f'<p style="text-align: center">What the model sees: {width}x{height} pixels</p>'
+        f'<p class="caption">What the model sees: {width}x{height} pixels, {looked_at}</p>'
     )
+
+
+def _source(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "BMP")  # to pack 3 KB as a PNG takes longer
+    return f"data:image/bmp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def table(names, answers):
@@ -159,12 +198,14 @@ def table(names, answers):
         HTML: a table, and a link that downloads a CSV file with all percentages.
     """
     records = [[name, *_record(answer)] for name, answer in zip(names, answers, strict=True)]
-    shown = [[*HEADER[:4]], *([f"{cell}" for cell in record[:4]] for record in records)]
+    shown = [HEADER[:4], *(record[:4] for record in records)]
     rows = "".join(
         f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>" for cells in shown
     )
     text = io.StringIO()
-    csv.writer(text).writerows([HEADER, *records])
+    # To a spreadsheet a cell that begins so is a formula; only a file's name can.
+    safe = [[f"'{name}" if name[0] in FORMULA else name, *rest] for name, *rest in records]
+    csv.writer(text).writerows([HEADER, *safe])
     link = f"data:text/csv;charset=utf-8,{quote(text.getvalue())}"
     return (
         f'<div class="several answer"><table>{rows}</table>'
