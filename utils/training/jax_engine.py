@@ -66,7 +66,7 @@ def train_in_scans(
     Raises
     ------
     ValueError
-        If there are callbacks, or fewer training pictures than a batch holds.
+        If there are callbacks, the recipe distorts, or a batch holds more than there is to learn from.
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
@@ -74,6 +74,8 @@ def train_in_scans(
         raise ValueError(
             "callbacks can't be called by JAX's scans; train by TensorFlow, or without"
         )
+    if recipe.distort:
+        raise ValueError(f"distort is {recipe.distort!r}, which only TensorFlow does; train by it")
     count = len(data.train[1])
     steps = count // recipe.batch_size
     if not steps:
