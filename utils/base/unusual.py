@@ -14,7 +14,9 @@ COLOURS = np.array(
     [[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32
 )
 _STEPS = np.arange(BLOCK)
-COSINES = np.cos(np.pi * (2 * _STEPS + 1) * _STEPS[:, np.newaxis] / (2 * BLOCK)) * np.sqrt(2 / BLOCK)
+COSINES = np.cos(np.pi * (2 * _STEPS + 1) * _STEPS[:, np.newaxis] / (2 * BLOCK)) * np.sqrt(
+    2 / BLOCK
+)
 COSINES[0] /= np.sqrt(2)
 COSINES = COSINES.astype(np.float32)  # the orthonormal transform (DCT-II): frequency, place
 _RINGS = np.maximum.outer(_STEPS, _STEPS).ravel()

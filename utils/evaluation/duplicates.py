@@ -91,7 +91,9 @@ def find_duplicates(images, features, others, other_features, *, similar=SIMILAR
     )
     number = np.repeat(np.arange(len(images)), proposed.shape[1])
     twin = proposed.ravel()
-    close = [np.einsum("ij,ij->i", view[number], coarse_others[twin]) for view in (coarse, mirrored)]
+    close = [
+        np.einsum("ij,ij->i", view[number], coarse_others[twin]) for view in (coarse, mirrored)
+    ]
     worth = np.maximum(*close) >= similar - MARGIN
     number, twin = number[worth], twin[worth]
     alike = np.concatenate(
@@ -124,7 +126,10 @@ def _correlation(images, others, down, aside):
     """Return the correlation of each pair where both overlap, `others` moved by whole pixels."""
     height, width = images.shape[1:3]
     rows = slice(max(down, 0), height + min(down, 0)), slice(max(-down, 0), height - max(down, 0))
-    columns = slice(max(aside, 0), width + min(aside, 0)), slice(max(-aside, 0), width - max(aside, 0))
+    columns = (
+        slice(max(aside, 0), width + min(aside, 0)),
+        slice(max(-aside, 0), width - max(aside, 0)),
+    )
     first, second = images[:, rows[0], columns[0]], others[:, rows[1], columns[1]]
     first = (first - first.mean(axis=(1, 2), keepdims=True)).reshape(len(images), -1)
     second = (second - second.mean(axis=(1, 2), keepdims=True)).reshape(len(images), -1)

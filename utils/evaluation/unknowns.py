@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from utils.base.unusual import fit_usual, unusualness
 
 PASSES = 0.95  # share of the validation pictures that is answered
-PIXELS_WEIGHT = 0.5  # of the pixels against the energy, each in standard deviations
+PIXELS_WEIGHT = 0.75  # of the pixels against the energy, each in standard deviations
 NEIGHBOURS = 50
 PRINCIPAL = 12  # dimensions of the features that ViM takes for known
 

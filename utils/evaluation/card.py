@@ -1,0 +1,6 @@
+def draw_card(*a):
+    pass
+
+
+def draw_doubtful(*a):
+    pass
