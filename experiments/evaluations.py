@@ -1,7 +1,7 @@
 """What a model's answers are worth: one dictionary of evaluations, name to function.
 
-Each takes a model's answers, with `logits(images)` and `features(images)`, and `Data`, and returns a
-dict for ``record["scores"][name]``, or None where what it needs is not there. Whatever is fitted
+Each takes a model's answers, with `logits(images)` and `features(images)`, and `Data`, and returns
+a dict for ``record["scores"][name]``, or None where what it needs is not there. Whatever is fitted
 or chosen, a temperature or a threshold, comes from training and validation pictures.
 """
 
@@ -69,7 +69,7 @@ def evaluate_calibration(answers, data):
 
 
 def evaluate_none_of_the_ten(answers, data):
-    """How well each score tells strange pictures; temperature, threshold and pixels of the page's."""
+    """How well each score tells strange pictures; threshold and pixels of the page's."""
     step = max(1, len(data.train.labels) // REFERENCE)
     train, validation, test = (
         _answers_of(answers, images[::every][:count], labels[::every][:count])
@@ -113,7 +113,7 @@ def evaluate_none_of_the_ten(answers, data):
 
 
 def evaluate_corruptions(answers, data):
-    """Accuracy under our own renderings of CIFAR-10-C's corruptions; of its files with CIFAR10_C."""
+    """Accuracy under our own renderings of CIFAR-10-C; of its files with ``CIFAR10_C``."""
     folder = os.environ.get("CIFAR10_C")
     if folder:
         kinds, read, labels = read_cifar10_c(folder)

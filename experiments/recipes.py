@@ -287,8 +287,8 @@ EXPERIMENTS = {
 FURTHER = {
     "init": "airbench_small",
     "teacher": "airbench_small",
-    "epochs": 3,
-    "learning_rate": 0.05,
+    "epochs": 2,
+    "learning_rate": 0.015,  # 0.05 costs 8 points of validation accuracy in the first epoch
     "warm_up": 0.1,
 }
 EXPERIMENTS["airbench_small_robust"] = replace(

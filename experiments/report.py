@@ -14,7 +14,7 @@ from experiments.data import places, split
 from experiments.evaluations import EVALUATIONS, right_answers
 from experiments.recipes import EXPERIMENTS
 from experiments.runner import find_model, read_data
-from utils.base.cifar10 import CLASS_NAMES, ROOT
+from utils.base.cifar10 import ROOT
 from utils.base.files import atomic_path, write_text
 from utils.evaluation import calibration
 from utils.evaluation.card import draw_card, draw_doubtful
@@ -27,7 +27,6 @@ from utils.results.reports import markdown_table
 
 EYES = "airbench_small"  # whose features propose near-duplicates: the quickest network
 STRONGEST = 3  # models that have to agree against a label
-PIXELS = "`energy_and_pixels`"
 
 
 def evaluate_run(name, seed=0, *, only=None, root=ROOT, report=print):
@@ -74,10 +73,9 @@ def evaluate_run(name, seed=0, *, only=None, root=ROOT, report=print):
 def answers_of(name, seed=0, root=ROOT):
     """Return the `ModelAnswers` of a run's model, the published one first, and its `Data`."""
     record = read_record(record_path(places(root).results, name, seed))
-    published = places(root).models / f"{name}.keras"
-    path = (
-        published if published.name in record["model"]["sha256"] else find_model(name, seed, root)
-    )
+    shipped = places(root).models / f"{name}.keras"
+    is_published = shipped.name in record["model"]["sha256"]
+    path = shipped if is_published else find_model(name, seed, root)
     if path is None or not path.exists():
         raise FileNotFoundError(f"{path or name}: no model of {name}, seed {seed}; run it first")
     return ModelAnswers(path), read_data(record["recipe"]["validation_size"], root=root)
@@ -99,7 +97,7 @@ def published(root=ROOT):
 
 
 def write_report(root=ROOT, report=print):
-    """Evaluate all published models where their records lack a score, and write what compares them."""
+    """Evaluate all published models where records lack a score, and write what compares them."""
     for name, record in published(root).items():
         missing = [one for one in EVALUATIONS if one not in record["scores"]]
         evaluate_run(name, record["seed"], only=missing, root=root, report=report)
@@ -208,7 +206,6 @@ def page(records, right, twins, doubtful):
         train=twins["training_pictures"],
         doubtful=len(doubtful),
         cards="\n".join(f"- [`{name}`]({name}/card.pdf)" for name in records),
-        names=", ".join(CLASS_NAMES),
     )
 
 
@@ -272,39 +269,40 @@ Written by `python -m experiments report` from the records. Temperatures and thr
 validation pictures; nothing here is chosen by the test pictures.
 
 {models}
-An accuracy's interval is Wilson's: how far it may be off had other test pictures been drawn. How far
-it depends on the seed is in [README.md](README.md), by Student's t. *ECE* is the expected
-calibration error over 15 bins of equal width, *NLL* the negative log-likelihood in nats, *Brier* the
-squared distance to the label; before and after the temperature. *Strange* is the mean over nine kinds
-of pictures of none of the ten, with a threshold that 95 % of the validation pictures pass. *Corrupted*
-is the mean over kinds and five severities of our own renderings of CIFAR-10-C's corruptions, without
-snow and frost, on so many test pictures of each: near the official numbers, not equal.
+An accuracy's interval is Wilson's: how far it may be off had other test pictures been drawn. How
+far it depends on the seed is in [README.md](README.md), by Student's t. *ECE* is the expected
+calibration error over 15 bins of equal width, *NLL* the negative log-likelihood in nats, *Brier*
+the squared distance to the label; before and after the temperature. *Strange* is the mean over nine
+kinds of pictures of none of the ten, with a threshold that 95 % of the validation pictures pass.
+*Corrupted* is the mean over kinds and five severities of our own renderings of CIFAR-10-C's
+corruptions, without snow and frost, on so many test pictures of each: near the official numbers,
+not equal.
 
 ## Which differences are real
 
-Two models on the same test pictures, by McNemar's exact test: how many pictures only the one and only
-the other has right. *Real* is a p below 0.05; of that many pairs one in twenty seems so by chance.
+Two models on the same test pictures, by McNemar's exact test: how many pictures only the one and
+only the other has right. *Real* is a p below 0.05; of pairs that are equal, one in twenty seems so.
 
 {pairs}
 ## None of the ten
 
 Mean area under ROC, and share of the strange pictures that is refused where 95 % of the validation
-pictures pass, by score. The kinds were known when the page's score, `energy_and_pixels`, was chosen
-among these; none of it is fitted on strange pictures.
+pictures pass, by score. None is fitted on strange pictures; but the page's score,
+`energy_and_pixels`, and its weight were chosen with these kinds in sight.
 
 {scores}
 ## Near-duplicates
 
-{twins} of {test} test pictures have a twin among the {train} training pictures, by
-[a program](near_duplicates.json) that compares pixels, mirrored and shifted; people who looked at pairs
-of the official 60,000 found 286 (ciFAIR, Barz and Denzler, 2020).
+{twins} of {test} test pictures have a twin among the {train} training pictures, by a program that
+compares pixels, mirrored and shifted: [list](near_duplicates.json). People who looked at pairs of
+the official 60,000 found 286 (ciFAIR, Barz and Denzler, 2020).
 
 ## Doubtful labels
 
 The {doubtful} test pictures whose label the strongest models contradict most surely, by one voice:
 [list](doubtful_labels.json).
 
-![Test pictures whose label all models contradict](doubtful_labels.png)
+![Test pictures whose label the strongest models contradict](doubtful_labels.png)
 
 ## Cards
 

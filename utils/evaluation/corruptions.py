@@ -1,4 +1,4 @@
-"""Pictures in, the same pictures as a bad camera or line would give them out; uint8, (N, 32, 32, 3).
+"""Pictures in, the same as a bad camera or line would give them out; uint8, (N, 32, 32, 3).
 
 The kinds and severities of CIFAR-10-C (Hendrycks and Dietterich, "Benchmarking Neural Network
 Robustness to Common Corruptions and Perturbations", 2019), by its parameters, but our own

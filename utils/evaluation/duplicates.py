@@ -125,14 +125,16 @@ def _unit(vectors):
 def _correlation(images, others, down, aside):
     """Return the correlation of each pair where both overlap, `others` moved by whole pixels."""
     height, width = images.shape[1:3]
-    rows = slice(max(down, 0), height + min(down, 0)), slice(max(-down, 0), height - max(down, 0))
-    columns = (
-        slice(max(aside, 0), width + min(aside, 0)),
-        slice(max(-aside, 0), width - max(aside, 0)),
-    )
+    rows, columns = _overlap(down, height), _overlap(aside, width)
     first, second = images[:, rows[0], columns[0]], others[:, rows[1], columns[1]]
     first = (first - first.mean(axis=(1, 2), keepdims=True)).reshape(len(images), -1)
     second = (second - second.mean(axis=(1, 2), keepdims=True)).reshape(len(images), -1)
     products = np.einsum("ij,ij->i", first, second)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return np.where(lengths > 1, products / np.maximum(lengths, 1), -1)
+
+
+def _overlap(move, length):
+    """Return where pictures overlap, of which the second is moved: two slices."""
+    first = slice(max(move, 0), length + min(move, 0))
+    return first, slice(max(-move, 0), length - max(move, 0))

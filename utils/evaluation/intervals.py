@@ -2,11 +2,9 @@
 
 Three questions, three answers. How far may the accuracy of this model be off, had other pictures
 been drawn? Wilson's interval. How far may the mean over seeds be off, had other seeds been drawn?
-Student's t. Is this model better than that one on the same pictures? McNemar's exact test, which
-looks only at pictures that one has right and the other wrong.
+Student's t (`utils.results.records.summarise`). Is this model better than that one on the same
+pictures? McNemar's exact test, which looks only at pictures that one has right and the other wrong.
 """
-
-import statistics
 
 import numpy as np
 from scipy import stats
@@ -39,29 +37,6 @@ def share_with_interval(is_true):
     is_true = np.asarray(is_true, bool)
     interval = wilson_interval(int(is_true.sum()), is_true.size)
     return {"share": float(is_true.mean()), "interval_95": interval, "pictures": is_true.size}
-
-
-def summarise(values):
-    """Return mean, spread and the mean's 95 % interval by Student's t (dict).
-
-    Of a single value (`values` is a sequence of float) spread and interval are None. ValueError if
-    there is none.
-    """
-    values = list(map(float, values))
-    if not values:
-        raise ValueError("no values to sum up; pass at least one")
-    mean, count = statistics.fmean(values), len(values)
-    spread = interval = None
-    if count > 1:
-        spread = statistics.stdev(values)
-        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * spread / count**0.5
-        interval = [mean - half, mean + half]
-    return {
-        "runs": count,
-        "mean": mean,
-        "standard_deviation": spread,
-        "confidence_interval_95": interval,
-    }
 
 
 def compare_in_pairs(first_right, second_right):

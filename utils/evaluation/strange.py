@@ -1,8 +1,9 @@
 """Pictures of none of the ten classes: from installed packages, and drawn. uint8 (N, 32, 32, 3).
 
-The photographs come with scikit-image, scikit-learn, matplotlib and Gradio, the faces (Labeled Faces
-in the Wild, 25x25 pixels, gray) with scikit-image, the handwritten digits (8x8 pixels, gray) with
-scikit-learn, the letters with matplotlib; all under free licences. The rest is drawn from a seed.
+The photographs come with scikit-image, scikit-learn, matplotlib and Gradio, the faces (Labeled
+Faces in the Wild, 25x25 pixels, gray) with scikit-image, the handwritten digits (8x8 pixels, gray)
+with scikit-learn, the letters with matplotlib; all under free licences. The rest is drawn from a
+seed.
 """
 
 import importlib.util

@@ -52,7 +52,7 @@ def read_cifar10_c(folder):
 
 
 def read_cifar10_1(folder):
-    """Read CIFAR-10.1 (Recht et al., 2018), version 6: 2,000 pictures found anew as CIFAR-10's were.
+    """Read CIFAR-10.1 (Recht et al., 2018), version 6: 2,000 pictures found as CIFAR-10's were.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Answers in, a score that is low for pictures of none of the ten classes out, and how well it does.
+"""Answers in, a score that is low for pictures of none of the ten out, and how well it does.
 
-Each way to score learns from training pictures, in `fit`, and never from strange ones; where it has
-to be weighed, from validation pictures. All are computed from logits, from features (what the last
-layer is given) or from the pixels, so that a program that has an ONNX file's outputs can do the same.
+Each way to score learns from training pictures, and where it has to be weighed from validation
+pictures, never from strange ones. All are computed from logits, from features (what the last layer
+is given) or from the pixels, so that a program that has an ONNX file's outputs can do the same.
 """
 
 from functools import partial

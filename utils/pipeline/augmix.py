@@ -95,9 +95,8 @@ def _smooth(images, seed):
         tf.repeat(tf.repeat(coarse, 2, axis=1), 2, axis=2),
     )
     chosen = tf.random.stateless_uniform((tf.shape(images)[0],), seed, 0, len(parts), tf.int32)
-    return tf.add_n(
-        [_each(tf.cast(chosen == i, tf.float32)) * part for i, part in enumerate(parts)]
-    )
+    shares = tf.one_hot(chosen, len(parts))
+    return tf.add_n([_each(shares[:, i]) * part for i, part in enumerate(parts)])
 
 
 def _tone(images, seed):

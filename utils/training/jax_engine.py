@@ -66,7 +66,7 @@ def train_in_scans(
     Raises
     ------
     ValueError
-        If there are callbacks, the recipe distorts, or a batch holds more than there is to learn from.
+        If there are callbacks, the recipe distorts, or there is less than a batch to learn from.
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
