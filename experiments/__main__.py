@@ -2,6 +2,8 @@
 
 python -m experiments run airbench94 --seeds 0-4 [--set epochs=8 width=64-128-128]
 python -m experiments publish airbench_small
+python -m experiments evaluate airbench_small [--on calibration corruptions]
+python -m experiments report
 python -m experiments tables
 """
 
@@ -37,6 +39,21 @@ def publish_experiments(arguments):
 
     for name in arguments.names:
         publish(name, arguments.seed)
+
+
+def evaluate_experiments(arguments):
+    """Add scores to the records that are asked for."""
+    from experiments.report import evaluate_run  # noqa: PLC0415  # Keras
+
+    for name in arguments.names:
+        evaluate_run(name, arguments.seed, only=arguments.on)
+
+
+def report_on_models(_):
+    """Evaluate all published models and write the report."""
+    from experiments.report import write_report  # noqa: PLC0415  # Keras
+
+    write_report()
 
 
 def seed_range(text):
@@ -75,6 +92,13 @@ def main():
     one.add_argument("names", nargs="+", metavar="NAME")
     one.add_argument("--seed", type=int, default=0)
     one.set_defaults(call=publish_experiments)
+    one = commands.add_parser("evaluate", help="add to a record what its numbers are worth")
+    one.add_argument("names", nargs="+", metavar="NAME")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--on", nargs="+", metavar="EVALUATION", help="by default all")
+    one.set_defaults(call=evaluate_experiments)
+    one = commands.add_parser("report", help="evaluate all published models, and compare them")
+    one.set_defaults(call=report_on_models)
     one = commands.add_parser("tables", help="write the tables of all READMEs anew")
     one.set_defaults(call=lambda _: write_tables())
     arguments = parser.parse_args()

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from utils.model_training_testing import _loss
 from utils.pipeline.arrays import batches_of
+from utils.pipeline.augmix import augmix_batches
 from utils.training.features import cache_features, split_at_features
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 from utils.training.tensorflow_engine import ask_teacher, one_hot, train_model
@@ -44,6 +45,8 @@ def train_on_tensorflow(
     if teacher is not None:
         train = ask_teacher(train, teacher)
         validation = one_hot(validation, 10)
+    if recipe.distort == "augmix":  # after the teacher, whose answers are those to clean pictures
+        train = augmix_batches(train, seed)
     history = train_model(
         trained,
         train,

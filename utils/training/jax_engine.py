@@ -66,12 +66,14 @@ def train_in_scans(
     Raises
     ------
     ValueError
-        If there are callbacks, or fewer training pictures than a batch holds.
+        If there are callbacks, the recipe distorts, or there is less than a batch to learn from.
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
     if callbacks:
         raise ValueError("JAX's scans can call no callbacks; leave them out or use TensorFlow")
+    if recipe.distort:
+        raise ValueError(f"distort is {recipe.distort!r}, which only TensorFlow does; train by it")
     count = len(data.train[1])
     steps = count // recipe.batch_size
     if not steps:
