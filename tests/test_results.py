@@ -1,22 +1,14 @@
 """What is written is read back by other means, and compared."""
 
 import csv
-import importlib.metadata
-import json
-import os
-import platform
-from datetime import UTC, datetime, timedelta
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from utils.base.cifar10 import CLASS_NAMES
-from utils.results import records as results
 from utils.results.model_files import save_model
-from utils.results.records import processor_name, write_run_record
-from utils.results.reports import markdown_table, write_classification_report, write_history
+from utils.results.reports import markdown_table, write_classification_report
 
 
 def read_csv(path):
@@ -126,81 +118,6 @@ def test_a_failure_leaves_the_old_model_and_nothing_else(model, tmp_path, monkey
         save_model(model, tmp_path)
     assert {path.suffix: path.read_bytes() for path in paths} == old
     assert names_in(tmp_path) == ["small.h5", "small.keras"]
-
-
-# ---- write_run_record
-
-
-def test_the_record_holds_the_sections_and_where_they_come_from(tmp_path):
-    path = tmp_path / "results" / "run.json"
-    sections = {"settings": {"epochs": 3, "name": "Käse"}, "metrics": [0.5, None], "seed": 7}
-    before = datetime.now(UTC) - timedelta(seconds=1)
-    returned = write_run_record(path, **sections)
-    record = json.loads(path.read_text(encoding="utf-8"))
-    assert record == returned
-    assert {key: record[key] for key in sections} == sections
-    assert before <= datetime.fromisoformat(record["finished"]) <= datetime.now(UTC)
-    assert record["versions"] == {
-        "python": platform.python_version(),
-        **{
-            package: importlib.metadata.version(package)
-            for package in ("tensorflow", "keras", "numpy", "scikit-learn")
-        },
-    }
-    assert record["hardware"]["cores"] == os.cpu_count()
-    assert record["hardware"]["processor"] == processor_name()
-
-
-def test_a_record_that_json_cannot_hold_leaves_the_old_one(tmp_path):
-    path = tmp_path / "run.json"
-    write_run_record(path, seed=1)
-    old = path.read_bytes()
-    with pytest.raises(TypeError):
-        write_run_record(path, seed=object())
-    assert path.read_bytes() == old
-    assert names_in(tmp_path) == ["run.json"]
-
-
-def test_the_record_names_a_gpu_that_tensorflow_computes_on(tmp_path, monkeypatch):
-    path = tmp_path / "run.json"
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [f"the first {kind}"])
-    details = {"the first GPU": {"device_name": "Some GPU"}}
-    monkeypatch.setattr(tf.config.experimental, "get_device_details", details.get)
-    assert write_run_record(path)["accelerator"] == "Some GPU"
-    assert write_run_record(path, accelerator="another")["accelerator"] == "another"
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
-    assert "accelerator" not in write_run_record(path)
-
-
-def test_the_processor_has_a_name(monkeypatch, tmp_path):
-    assert processor_name().strip()
-    information = tmp_path / "cpuinfo"
-    monkeypatch.setattr(results, "Path", lambda path: information)
-    information.write_text("processor : 0\nmodel name\t: Fast CPU @ 2: really\n")
-    assert processor_name() == "Fast CPU @ 2: really"
-    information.unlink()
-    monkeypatch.setattr(platform, "processor", lambda: "")
-    assert processor_name() == platform.machine()
-
-
-# ---- write_history
-
-
-def test_the_history_has_a_row_for_each_epoch(tmp_path):
-    history = {"accuracy": [0.1, 1 / 3], "loss": [2.302585092994046, 1e-7], "val_loss": [2, 1]}
-    write_history(tmp_path / "history.csv", history)
-    header, *rows = read_csv(tmp_path / "history.csv")
-    assert header == ["epoch", "accuracy", "loss", "val_loss"]
-    assert [row[0] for row in rows] == ["1", "2"]
-    columns = list(zip(*rows, strict=True))[1:]
-    for name, column in zip(header[1:], columns, strict=True):
-        assert [float(value) for value in column] == history[name]
-
-
-def test_a_history_of_different_lengths_is_refused_and_not_written(tmp_path):
-    with pytest.raises(ValueError, match="argument 2 is shorter"):
-        write_history(tmp_path / "history.csv", {"loss": [1, 2], "accuracy": [1]})
-    assert names_in(tmp_path) == []
 
 
 # ---- write_classification_report

@@ -1,4 +1,4 @@
-"""Scores in, tables as files out: histories and reports as CSV and Markdown."""
+"""Labels and predictions in, reports out: precision, recall and F1 as CSV and Markdown."""
 
 import csv
 import io
@@ -8,12 +8,6 @@ from sklearn.metrics import classification_report
 
 from utils.base.cifar10 import CLASS_NAMES
 from utils.base.files import write_text
-
-
-def write_history(path, history):
-    """Write a ``History.history`` (dict of metric name to list, an entry an epoch) as CSV."""
-    rows = zip(*history.values(), strict=True)
-    _write_csv(path, ["epoch", *history], [[i, *row] for i, row in enumerate(rows, start=1)])
 
 
 def write_classification_report(path, labels, predictions):
