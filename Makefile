@@ -24,7 +24,7 @@ SEEDS ?= 0
 LOCK_BY := $(BIN)/uv pip compile --quiet --universal --generate-hashes --upgrade \
 	--python-version 3.11 --no-annotate --custom-compile-command 'make lock'
 
-.PHONY: run full test fuzz lint audit coverage app threshold screenshots export space deploy-space
+.PHONY: run full test fuzz lint audit coverage app screenshots export space deploy-space
 .PHONY: benchmarks experiments runs tables lock clean help
 
 help:  ## Show this list
@@ -60,9 +60,6 @@ coverage: .venv/dev  ## Run the tests and show which lines they don't reach; les
 
 app: .venv/ready  ## Serve the page on 127.0.0.1
 	$(BIN)/python app.py
-
-threshold: .venv/dev  ## Choose what the page calls none of the ten; after a run
-	$(BIN)/python -m tools.choose_threshold
 
 screenshots: .venv/dev  ## Take the README's pictures of the page; needs Chromium
 	$(BIN)/python -m tools.take_screenshots
