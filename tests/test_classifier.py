@@ -7,6 +7,7 @@ from PIL import Image
 from small_onnx import METADATA, WEIGHTS, write_onnx, write_recorded
 
 from utils.base.cifar10 import CLASS_NAMES, ROOT
+from utils.base.unusual import fit_usual, unusualness
 from utils.serving.classifier import (
     SCORES,
     classify,
@@ -57,11 +58,21 @@ def test_batches_of_any_length_give_probabilities_and_the_score(tmp_path):
 
 
 def test_the_record_says_which_score_is_compared_with_which_threshold(tmp_path, picture):
-    logits = logits_of(picture.pixels[None] / 255)
-    for score, function in SCORES.items():
-        (value,) = function(logits, np.zeros((1, 3)))
+    pixels = picture.pixels[None]
+    logits = logits_of(pixels / 255)
+    usual = fit_usual(np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), np.uint8))
+    chosen = {"usual_pixels": {name: values.tolist() for name, values in usual.items()}}
+    chosen["pixels_weight"] = 0.5
+    energy = float(np.log(np.exp(np.float64(logits)).sum()))
+    values = {
+        "energy": energy,
+        "largest_logit": float(logits.max()),
+        "energy_and_pixels": energy - 0.5 * float(unusualness(pixels, usual)[0]),
+    }
+    assert values.keys() == SCORES.keys()
+    for score, value in values.items():
         for threshold, trusted in ((value + 0.01, False), (value - 0.01, True)):
-            odd = {"score": score, "threshold": float(threshold)}
+            odd = {**chosen, "score": score, "threshold": threshold}
             path = write_recorded(tmp_path, scores={**CALIBRATED, "none_of_the_ten": odd})
             classifier = load_classifier(path, root=tmp_path)
             assert classify(picture, classifier).trusted is trusted
@@ -168,6 +179,21 @@ def test_without_its_record_a_model_is_taken_with_a_note(tmp_path, change):
     classifier = load_classifier(path, root=tmp_path)
     assert classifier.accuracy is None
     assert "results/tiny/seed_0.json" in classifier.notes[0]
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"none_of_the_ten": {"score": "energy_and_pixels", "threshold": 1}},
+        {"none_of_the_ten": {"score": "energy", "threshold": "1"}},
+        {"calibration": {"temperature": "hot"}},
+        {"published": {"accuracy": "high"}},
+        {"calibration": []},
+    ],
+)
+def test_a_record_of_other_numbers_is_named(tmp_path, scores):
+    with pytest.raises(ValueError, match=r"^results/tiny/seed_0\.json: not what an evaluation"):
+        load_classifier(write_recorded(tmp_path, scores=scores), root=tmp_path)
 
 
 def test_other_json_in_the_folder_of_records_does_not_matter(tmp_path):

@@ -6,8 +6,6 @@ pictures from thread to thread takes longer than reading them (`benchmarks/read.
 """
 
 import functools
-import os
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +17,6 @@ from utils.base.png import (
     PIXELS_SIZE,
     ROW_SIZE,
     SIZE,
-    check_header,
     encode_png,
 )
 
@@ -29,21 +26,6 @@ ADLER_WEIGHTS = np.stack([np.arange(PIXELS_SIZE, 0, -1), np.ones(PIXELS_SIZE)], 
 BIG_ENDIAN = np.array([[256, 0], [1, 0], [0, 256], [0, 1]], np.int32)  # 4 bytes to 2 numbers
 SOUND = encode_png(np.zeros((1, 3072), np.uint8))
 NO_PICTURE = "not a picture, a damaged or too large one; convert it again"
-
-
-def load_picture(path):
-    """Load the picture at `path` (str) as uint8 of shape (height, width, 3), 0 to 255.
-
-    FileNotFoundError or ValueError, naming the path, if it is missing, damaged or too large.
-    """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path}: no such picture")
-    file = Path(path).read_bytes()
-    try:
-        check_header(file)
-        return _decode(file)
-    except (ValueError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(f"{path}: {NO_PICTURE}: {error}") from error
 
 
 @functools.cache  # building the graph takes as long as reading some thousand pictures

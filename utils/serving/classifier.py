@@ -19,23 +19,32 @@ import onnxruntime
 
 from utils.base.cifar10 import CLASS_NAMES, ROOT
 from utils.base.files import sha256_of
-from utils.serving.picture_input import to_float
+from utils.base.unusual import unusualness
+from utils.serving.picture_input import MIDDLE, Prepared, to_float
 
 MAX_BYTES = 200 * 2**20  # of a file
 BATCH = 128  # pictures a call
 REMEDY = "restore it with git, or export it again: python -m tools.export_model"
 
 
-def _log_sum_exp(logits):
+def _energy(logits):
     largest = logits.max(axis=1)
     return largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
 
 
-# What a record may call the score of its threshold: of logits (N, 10) and features (N, F), one
-# number a picture. "energy": Liu et al., "Energy-based Out-of-distribution Detection", 2020.
+def _energy_and_pixels(chosen):
+    weight = chosen["pixels_weight"]
+    usual = {name: np.asarray(values) for name, values in chosen["usual_pixels"].items()}
+    return lambda pixels, logits, features: _energy(logits) - weight * unusualness(pixels, usual)
+
+
+# What a record may call the score of its threshold, to a function of the record's part on it. That
+# returns another, of pixels (uint8, (N, height, width, 3)), logits (N, 10) and features (N, F), to
+# one number a picture, low for what is none of the ten. `utils.evaluation.unknowns` compares them.
 SCORES = {
-    "energy": lambda logits, features: _log_sum_exp(logits),
-    "largest_logit": lambda logits, features: logits.max(axis=1),
+    "energy": lambda chosen: lambda pixels, logits, features: _energy(logits),
+    "largest_logit": lambda chosen: lambda pixels, logits, features: logits.max(axis=1),
+    "energy_and_pixels": _energy_and_pixels,
 }
 
 
@@ -57,8 +66,8 @@ class Classifier(NamedTuple):
         On the test pictures, 0 to 1.
     temperature : float
         What logits are divided by before the softmax.
-    score : str
-        A key of `SCORES`.
+    score : callable
+        As `SCORES` make it.
     threshold : float or None
         Answers of a lower score are not to be trusted; None where nobody has chosen one.
     notes : tuple of str
@@ -71,7 +80,7 @@ class Classifier(NamedTuple):
     run: Callable
     accuracy: float | None = None
     temperature: float = 1.0
-    score: str = "energy"
+    score: Callable = SCORES["energy"]({})
     threshold: float | None = None
     notes: tuple = ()
 
@@ -157,12 +166,24 @@ def load_classifier(path, *, root=ROOT):
     def run(images):
         return session.run(["logits", "features"], {"pixels": images})
 
-    run(np.zeros((1, *image_shape, 3), np.float32))
-    title = metadata.get("title") or path.stem
-    known = _numbers_of(record, notes)
-    if known.get("accuracy"):
-        title += f", {known['accuracy']:.1%}".replace("%", " %")
-    return Classifier(path.stem, title, image_shape, run, **known, notes=tuple(notes))
+    try:
+        run(np.zeros((2, *image_shape, 3), np.float32))
+    except Exception as error:  # onnxruntime's own, which share no other class
+        raise ValueError(f"{said}: can't be run ({type(error).__name__}); {REMEDY}") from error
+    try:
+        known = _numbers_of(record, notes)
+        title = metadata.get("title") or path.stem
+        if known["accuracy"]:
+            title += f", {known['accuracy']:.1%}".replace("%", " %")
+        found = Classifier(path.stem, title, image_shape, run, **known, notes=tuple(notes))
+        pixels = np.zeros((*image_shape, 3), np.uint8)
+        classify(Prepared(pixels, None, MIDDLE, (0, 0, 1, 1)), found)  # the first one is slow
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{metadata['record']}: not what an evaluation writes ({type(error).__name__}: {error}"
+            f"), which {said} names; restore it with git, or evaluate the model again"
+        ) from error
+    return found
 
 
 def classify(picture, classifier):
@@ -171,7 +192,7 @@ def classify(picture, classifier):
     (shares,) = probabilities_of(logits, classifier.temperature)
     trusted = True
     if classifier.threshold is not None:
-        (score,) = SCORES[classifier.score](logits, features)
+        (score,) = classifier.score(picture.pixels[np.newaxis], logits, features)
         trusted = bool(score >= classifier.threshold)
     named = dict(zip(CLASS_NAMES, shares.tolist(), strict=True))
     return Answer(CLASS_NAMES[int(shares.argmax())], named, trusted, picture)
@@ -194,8 +215,8 @@ def run_in_batches(classifier, images):
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # each core its own, not all one after one
         logits, features = zip(*threads.map(classifier.run, batches), strict=True)
     logits, features = np.concatenate(logits), np.concatenate(features)
-    score = SCORES[classifier.score](logits, features)
-    return probabilities_of(logits, classifier.temperature), score
+    scores = classifier.score(np.uint8(np.rint(images * 255)), logits, features)
+    return probabilities_of(logits, classifier.temperature), scores
 
 
 def probabilities_of(logits, temperature):
@@ -292,6 +313,6 @@ def _numbers_of(record, notes):
     if temperature is None:
         notes.append("Its percentages are not calibrated.")
     if odd.get("threshold") is not None and odd.get("score") in SCORES:
-        return known | {"score": odd["score"], "threshold": odd["threshold"]}
+        return known | {"score": SCORES[odd["score"]](odd), "threshold": odd["threshold"]}
     notes.append("It has no threshold, so it can't say that a picture shows none of the ten.")
     return known

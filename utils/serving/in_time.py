@@ -18,7 +18,7 @@ from utils.base.cifar10 import ROOT
 from utils.serving.picture_input import MIDDLE, Part, Prepared, check_size, prepare
 
 SECONDS = 10  # a picture; 25 megapixels take three on a slow core
-MEMORY = 2 * 2**30  # bytes of address space; 25 megapixels take up to 350 MB of it
+MEMORY = 4 * 2**30  # bytes of address space; threads have 8 MB each, 25 megapixels 350 MB
 # What is decoded at once: 30 ms at most, and it saves half a millisecond a picture.
 QUICK_FORMATS, QUICK_BYTES, QUICK_PIXELS = ("PNG", "JPEG", "GIF", "WEBP"), 2**18, 2**20
 

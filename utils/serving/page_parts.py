@@ -44,7 +44,7 @@ CSS = """
 .seen .whole i {position: absolute; outline: 2px solid #e4572e; box-shadow: 0 0 0 4px #fff8}
 .caption {text-align: center}
 #problems {font-size: 0.85em; opacity: 0.7}
-#picture img {object-fit: contain}  /* a small picture fills its place too */
+#picture img {object-fit: contain; min-width: 60%}  /* a small picture fills its place too */
 #notice p:empty {display: none}
 #notice p {font-weight: bold; text-align: center}
 .several {overflow-x: auto; text-align: left}
@@ -83,6 +83,10 @@ function receive(event) {{
   if (event.type === "change") event.target.value = "";
 }}
 for (const type of ["change", "drop", "paste"]) window.addEventListener(type, receive, true);
+window.addEventListener("error", (event) => {{  // HEIC and TIFF, in most browsers
+  if (event.target.matches?.("#picture img"))
+    event.target.alt = "This browser can't show such a picture; it stands small beside the answer.";
+}}, true);
 </script>"""
 
 
