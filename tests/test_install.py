@@ -37,7 +37,8 @@ def installed(tmp_path, monkeypatch):
     hashes = {version: write_wheel(registry, version) for version in ("1.0", "1.1")}
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", target], check=True)
     [site] = target.rglob("site-packages")
-    (site / "pip.pth").write_text(sysconfig.get_path("purelib"))  # ours: to make one takes seconds
+    ours = Path(sysconfig.get_path("purelib"), "pip")
+    (site / "pip").symlink_to(ours)  # to install one takes seconds
     python = next(target.glob("[bS]*/python*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
