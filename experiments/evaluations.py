@@ -68,17 +68,25 @@ def evaluate_calibration(answers, data):
     return found | {"risk_and_coverage": calibration.risk_and_coverage(shares, labels)}
 
 
+def choose_threshold(answers, data):
+    """What the page needs to say "none of the ten": score, threshold, and the usual pixels."""
+    train, validation = _reference(answers, data)
+    score = unknowns.SCORES[PAGE_SCORE](train, validation, _temperature(answers, data))
+    usual = unknowns.fit_usual(train.images)
+    return {
+        "score": PAGE_SCORE,
+        "threshold": unknowns.threshold_of(score(validation)),
+        "pixels_weight": unknowns.pixels_weight(validation, usual),
+        "usual_pixels": {name: np.round(values, 5).tolist() for name, values in usual.items()},
+        "validation_pictures_answered": unknowns.PASSES,
+        "fitted_on_training_pictures": len(train.labels),
+    }
+
+
 def evaluate_none_of_the_ten(answers, data):
-    """How well each score tells strange pictures; threshold and pixels of the page's."""
-    step = max(1, len(data.train.labels) // REFERENCE)
-    train, validation, test = (
-        _answers_of(answers, images[::every][:count], labels[::every][:count])
-        for (images, labels), every, count in (
-            (data.train, step, REFERENCE),
-            (data.validation, 1, None),
-            (data.test, 1, None),
-        )
-    )
+    """How well each score tells strange pictures, beside what `choose_threshold` finds."""
+    train, validation = _reference(answers, data)
+    test = _answers_of(answers, *data.test)
     strange = {name: _answers_of(answers, images) for name, images in strange_pictures().items()}
     temperature = _temperature(answers, data)
     rows = {}
@@ -100,16 +108,7 @@ def evaluate_none_of_the_ten(answers, data):
             "mean_refused": float(np.mean([k["refused"] for k in kinds.values()])),
             "kinds": kinds,
         }
-    usual = unknowns.fit_usual(train.images)
-    return {
-        "score": PAGE_SCORE,
-        "threshold": rows[PAGE_SCORE]["threshold"],
-        "pixels_weight": unknowns.pixels_weight(validation, usual),
-        "usual_pixels": {name: np.round(values, 5).tolist() for name, values in usual.items()},
-        "validation_pictures_answered": unknowns.PASSES,
-        "fitted_on_training_pictures": len(train.labels),
-        "scores": rows,
-    }
+    return choose_threshold(answers, data) | {"scores": rows}
 
 
 def evaluate_corruptions(answers, data):
@@ -189,6 +188,13 @@ def _temperature(answers, data):
     return calibration.fit_temperature(
         _logits(answers, data.validation.images), data.validation.labels
     )
+
+
+def _reference(answers, data):
+    """Return the answers to a part of the training pictures and to the validation pictures."""
+    step = max(1, len(data.train.labels) // REFERENCE)
+    some = [part[::step][:REFERENCE] for part in data.train]
+    return _answers_of(answers, *some), _answers_of(answers, *data.validation)
 
 
 def _answers_of(answers, images, labels=None):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from utils.model_training_testing import _loss
 from utils.pipeline.arrays import batches_of
 from utils.pipeline.augmix import augmix_batches
-from utils.training.features import cache_features, split_at_features
+from utils.pipeline.features import cache_features, split_at_features
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 from utils.training.tensorflow_engine import ask_teacher, one_hot, train_model
 from utils.training.twins import has_bfloat16

@@ -10,7 +10,7 @@ from utils.load_patchs import extract_labels, read_image_labels
 from utils.model_training_testing import predict
 from utils.pipeline.batch_checks import checked, value_errors
 from utils.pipeline.batches import as_batches
-from utils.training.features import cache_features
+from utils.pipeline.features import cache_features
 
 IMAGES, LABELS = small_images(13), np.arange(13) % 3
 ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]

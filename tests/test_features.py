@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from utils.load_patchs import read_image_labels
-from utils.training.features import cache_features, split_at_features
+from utils.pipeline.features import cache_features, split_at_features
 from utils.training.models import model_1, model_2, model_3
 
 

@@ -72,7 +72,8 @@ def test_a_sample_run_writes_under_results_sample_only(sample_run):
     results = sample_run / "results" / "sample"
     (record,) = read_records(results)
     run = record["experiment"]
-    assert {path.name for path in results.iterdir()} == {run, "models", "confusion_matrix.png"}
+    pictures = {"confusion_matrix.png", "classes.png"}
+    assert {path.name for path in results.iterdir()} == {run, "models", *pictures}
     assert {path.name for path in (results / run).iterdir()} == {
         "seed_3.json",
         "report.csv",
@@ -81,7 +82,9 @@ def test_a_sample_run_writes_under_results_sample_only(sample_run):
     }
     kept = {path.name: sha256_of(path) for path in (results / "models").iterdir()}
     assert kept == record["model"]["sha256"]
-    assert set(kept) == {f"{run}.keras", f"{run}.h5"}
+    assert set(kept) == {f"{run}.keras", f"{run}.h5", f"{run}.onnx"}
+    assert record["scores"]["onnx"]["largest_difference"] <= 1e-5
+    assert record["scores"]["none_of_the_ten"]["threshold"]
     assert not (sample_run / "models").exists()
     assert not (sample_run / "images").exists()
     assert [path.name for path in (sample_run / "results").iterdir()] == ["sample"]

@@ -15,9 +15,19 @@ from utils.base.cifar10 import picture_paths
 from utils.base.png import MAX_PIXELS
 from utils.pipeline.augment import augment_patches, mirror_in_turn
 from utils.pipeline.batches import as_batches, class_indices, without_autotuning
-from utils.pipeline.names_file import read_names_file
+from utils.pipeline.names_file import read_names_file, split_names_file
 from utils.pipeline.read_pictures import GROUP, NO_PICTURE, group_loader, to_float
 from utils.serving import picture_input
+
+__all__ = [
+    "extract_labels",
+    "get_patch",
+    "handle_images_path_and_labels",
+    "load_images_patch",
+    "load_paths_labels",
+    "read_image_labels",
+    "split_names_file",
+]
 
 SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
 

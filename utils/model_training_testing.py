@@ -12,10 +12,11 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from utils.base.checks import positive_integer, positive_number
 from utils.base.files import check_writable
+from utils.pipeline.answers import answers_of
 from utils.pipeline.batch_checks import checked, number_of_classes, value_errors
 from utils.pipeline.batches import as_batches, first_batch
-from utils.training.answers import answers_of
-from utils.training.models import model_1, model_2, model_3, model_4
+from utils.results.model_files import save_model
+from utils.training.models import model_1, model_2, model_3, model_4, whiten
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 from utils.training.tensorflow_engine import ask_teacher, one_hot, train_model
 
@@ -27,7 +28,9 @@ __all__ = [  # models and schedule can be imported from here too
     "model_4",
     "one_cycle_schedule",
     "predict",
+    "save_model",
     "train_and_evaluate_models",
+    "whiten",
 ]
 
 
