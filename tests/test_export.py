@@ -4,11 +4,13 @@ import onnxruntime
 import pytest
 
 from tools.export_model import export_model, litert_runner, publish_onnx
-from utils.base.cifar10 import CLASS_NAMES
+from utils.base.cifar10 import CLASS_NAMES, ROOT
 from utils.base.files import sha256_of
 from utils.results import onnx_files as module
 from utils.results.onnx_files import add_onnx, export_onnx, onnx_runner
 from utils.training.models import model_1, model_4
+
+SHIPPED = sorted((ROOT / "models").glob("*.onnx"))
 
 
 def built(builder):
@@ -105,3 +107,11 @@ def test_what_no_record_knows_is_not_published(tmp_path):
     path = saved(small(), tmp_path)
     with pytest.raises(ValueError, match=r"small\.keras: no record in results/ knows this file"):
         publish_onnx(path)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_file_answers_as_its_keras_file(path):
+    model = keras.models.load_model(path.with_suffix(".keras"), compile=False)
+    images = np.random.default_rng(0).random((64, *model.input_shape[1:]), np.float32)
+    expected = model(images, training=False).numpy()
+    np.testing.assert_allclose(onnx_runner(path)(images), expected, atol=1e-5)

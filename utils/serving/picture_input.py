@@ -26,6 +26,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "HEIF")
 SHOWN = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "AVIF")  # by every browser
 OVERVIEW = 160  # pixels, the longer side
 BETTER = "choose a JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP picture."
+PNG_END = b"IEND\xaeB`\x82"
 # A JPEG's marker: neither a byte of pixels (00) nor one that only restarts them (D0 to D7).
 MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 
@@ -174,8 +175,12 @@ def _decode(image, max_pixels):
     width, height = image.size
     if width * height > max_pixels:
         raise TooLarge(f"{width} x {height} pixels, more than {max_pixels:,}; make it smaller")
-    if image.format in ("JPEG", "MPO"):
-        _check_scans(Path(image.filename).read_bytes())
+    if image.format in ("JPEG", "MPO", "PNG"):
+        file = Path(image.filename).read_bytes()
+        if image.format != "PNG":
+            _check_scans(file)
+        elif PNG_END not in file:  # Pillow does not miss it
+            raise ValueError("the file ends before the picture does")
     image.load()
     with suppress(Exception):  # what damaged EXIF raises, which turns nothing then
         ImageOps.exif_transpose(image, in_place=True)  # a copy may take 100 MB
