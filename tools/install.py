@@ -40,16 +40,18 @@ def lock_fits(lock, machine=None):
 
 def install(name, python):
     """Install ``<name>.lock`` where it fits, then what is missing of ``<name>.txt``."""
-    lock = Path(name + ".lock")
+    lock, quietly = Path(name + ".lock"), []
     if lock_fits(lock):
         command = [python, *PIP, "--require-hashes", "-r", str(lock)]
         run = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
         sys.stderr.write(run.stderr)
         if DIFFERS in run.stderr:
             sys.exit(f"{lock}: a package is another than the locked one. LOCK=no takes it anyway.")
-        if run.returncode:
+        if not run.returncode:
+            quietly = ["-q"]  # most often there is nothing left to do
+        else:
             print(f"{lock} can't be had here; going on with {name}.txt", flush=True)
-    subprocess.run([python, *PIP, "-r", name + ".txt"], check=True)
+    subprocess.run([python, *PIP, *quietly, "-r", name + ".txt"], check=True)
 
 
 def environment(folder):
