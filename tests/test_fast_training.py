@@ -22,6 +22,7 @@ def processor_with_bfloat16(tmp_path, monkeypatch):
     info = tmp_path / "cpuinfo"
     info.write_text("flags\t\t: fpu avx512f avx512_bf16 sse\n", encoding="utf-8")
     monkeypatch.setattr(fast_training, "CPU_INFO", info)
+    monkeypatch.setattr(fast_training, "gains_by_bfloat16", lambda: True)
 
 
 def randomise(model):
@@ -201,9 +202,12 @@ def test_on_a_gpu_a_model_is_its_own_twin(monkeypatch):
 )
 def test_bfloat16_is_found_among_the_flags_of_the_processor(tmp_path, monkeypatch, flags, expected):
     monkeypatch.setattr(fast_training, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(fast_training, "gains_by_bfloat16", lambda: True)
     assert not has_bfloat16()  # no such file: not Linux
     (tmp_path / "cpuinfo").write_text(f"model name\t: avx512\nflags\t: fpu {flags}\n", "utf-8")
     assert has_bfloat16() is expected
+    monkeypatch.setattr(fast_training, "gains_by_bfloat16", lambda: False)  # without oneDNN
+    assert not has_bfloat16()
 
 
 @pytest.mark.usefixtures("processor_with_bfloat16")

@@ -63,7 +63,7 @@ def normalised_model():
     return keras.Sequential([keras.Input((6, 6, 3)), *layers])
 
 
-@pytest.mark.parametrize("twin", [training_twin, lambda model: model], ids=["twin", "plain"])
+@pytest.mark.parametrize("twin", [training_twin, lambda model, tell: model], ids=["twin", "plain"])
 def test_a_model_is_trained_with_the_bias_rate(twin, monkeypatch):
     monkeypatch.setattr(training, "training_twin", twin)
     images = np.random.default_rng(1).random((9, 6, 6, 3), np.float32)

@@ -101,7 +101,7 @@ def test_a_killed_training_goes_on_and_ends_at_the_same_weights(tmp_path, uninte
     process.kill()
     assert process.wait() == -9
     with np.load(tmp_path / "small.npz") as file:
-        assert '"epochs": 4' in str(file["settings"])
+        assert '"steps": 4' in str(file["settings"])
         assert str(file["history"]).count(",") < 4 * EPOCHS  # it was stopped on its way
     weights, history = train(tmp_path)
     assert_same(weights, uninterrupted[0])
@@ -207,7 +207,7 @@ def test_the_best_epoch_is_kept_although_later_ones_are_worse(tmp_path, monkeypa
             train(tmp_path, **settings)
     _, history = train(tmp_path, **settings)
     scores = history.history["val_accuracy"]
-    assert max(scores) == scores[2] > max(scores[3:])
+    assert max(scores) > max(scores[3:])
     assert validation_accuracy(tmp_path / "best" / "small.keras") == pytest.approx(max(scores))
 
 
@@ -312,14 +312,14 @@ def test_weights_that_the_last_step_of_an_epoch_spoils_are_not_kept(tmp_path):
 def test_full_disk_stops_the_training_and_the_checkpoint_before_it_serves(
     tmp_path, monkeypatch, uninterrupted
 ):
-    save, kept = training._save, []
+    save, kept = training.save_checkpoint, []
 
     def save_once(*arguments):
         with room_for(1000 if kept else 1_000_000):
             save(*arguments)
         kept.append((tmp_path / "small.npz").read_bytes())
 
-    monkeypatch.setattr(training, "_save", save_once)
+    monkeypatch.setattr(training, "save_checkpoint", save_once)
     with pytest.raises(OSError, match="File too large"):
         train(tmp_path)
     monkeypatch.undo()

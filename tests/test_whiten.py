@@ -99,7 +99,7 @@ def test_a_model_without_whitening_is_refused():
         whiten(model_1(), smooth_images())
 
 
-@pytest.mark.parametrize("twin", [training_twin, lambda model: model], ids=["twin", "plain"])
+@pytest.mark.parametrize("twin", [training_twin, lambda model, tell: model], ids=["twin", "plain"])
 def test_training_changes_the_biases_of_the_whitening_only(twin, monkeypatch, without_gpu):
     monkeypatch.setattr(training, "training_twin", twin)
     model = whitened(depth=2)

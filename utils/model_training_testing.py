@@ -8,17 +8,19 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
 from utils.base.checks import positive_integer, positive_number
 from utils.base.files import check_writable
 from utils.pipeline.answers import answers_of
 from utils.pipeline.batch_checks import checked, number_of_classes, value_errors
-from utils.pipeline.batches import as_batches, first_batch
+from utils.pipeline.batches import as_batches, class_indices, first_batch
 from utils.results.model_files import save_model
+from utils.training.checkpoints import fingerprint_of_data
 from utils.training.models import model_1, model_2, model_3, model_4, whiten
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
-from utils.training.tensorflow_engine import ask_teacher, one_hot, train_model
+from utils.training.tensorflow_engine import train_model
 
 __all__ = [  # models and schedule can be imported from here too
     "custom_f1_score",
@@ -78,6 +80,9 @@ def train_and_evaluate_models(
     lookahead=False,
     teacher=None,
     checkpoint_directory=None,
+    callbacks=(),
+    class_weight=None,
+    metrics=(),
     verbose="auto",
 ):
     """Train models one after the other with SGD or Muon, and compare them on validation data.
@@ -120,14 +125,23 @@ def train_and_evaluate_models(
         Keep ``<model name>.npz`` there after each epoch, and the model of the epoch with the
         highest validation accuracy in ``best``. The same call after an interruption goes on from
         the last finished epoch, and ends at the same weights if the data is seeded and nothing
-        else reads it (one model in the list). Delete the folder to start over.
+        else reads it (one model in the list); so does one of more epochs at a constant `l_r`.
+        Other data, another seed or other weights at the start are refused. Delete the folder to
+        start over.
+    callbacks : sequence of keras.callbacks.Callback
+        As of ``keras.Model.fit``, for each of the models in turn.
+    class_weight : dict of int to float, optional
+        As of ``keras.Model.fit``.
+    metrics : sequence
+        As of ``keras.Model.compile``, beside the accuracy.
     verbose : "auto", 0, 1 or 2
         As in ``keras.Model.fit``.
 
     Returns
     -------
     (keras.Model, keras.callbacks.History)
-        If `final_model`, the model with the highest validation accuracy after its last epoch.
+        If `final_model`, the model with the highest validation accuracy after its training. It is
+        as the caller compiled it; one that was not is now, with Keras's SGD and the crossentropy.
     dict of str to float
         Otherwise, model name to that validation accuracy, 0 to 1.
 
@@ -157,22 +171,22 @@ def train_and_evaluate_models(
         positive_number("kernel_rate", kernel_rate)
     if batch_size is not None:
         batch_size = positive_integer("batch_size", batch_size)
-    validation_dataset = as_batches("validation_dataset", validation_dataset, batch_size)
-    train_dataset = as_batches("train_dataset", train_dataset, batch_size, shuffle=True)
-    first_batch("validation_dataset", validation_dataset)
-    images, labels, *_ = first_batch("train_dataset", train_dataset)
+    validation_batches = as_batches("validation_dataset", validation_dataset, batch_size)
+    train_batches = as_batches("train_dataset", train_dataset, batch_size, shuffle=True)
+    first = first_batch("validation_dataset", validation_batches)
+    data = [fingerprint_of_data(_seen(validation_dataset, validation_batches), first)]
+    images, labels, *_ = first = first_batch("train_dataset", train_batches)
+    data.append(fingerprint_of_data(_seen(train_dataset, train_batches), first))
     if batch_size is not None and batch_size != len(labels):
-        train_dataset = train_dataset.rebatch(batch_size)
+        train_batches = train_batches.rebatch(batch_size)
     classes = [number_of_classes(model, images) for model in models_list]
     if teacher is not None:
         _check_teacher(teacher, models_list, classes, images)
-    histories = {}
+    histories, scores = {}, {}
     for model, count in zip(models_list, classes, strict=True):
         optimizer = make_optimizer(l_r, mome, nesterov, weight_decay, bias_rate, kernel_rate)
-        train = checked("train_dataset", train_dataset, count)
-        validation = checked("validation_dataset", validation_dataset, count)
-        if teacher is not None:
-            train, validation = ask_teacher(train, teacher), one_hot(validation, count)
+        train = checked("train_dataset", train_batches, count)
+        validation = checked("validation_dataset", validation_batches, count)
         histories[model.name] = train_model(
             model,
             train,
@@ -180,11 +194,18 @@ def train_and_evaluate_models(
             epochs,
             optimizer,
             _loss(label_smoothing, teacher),
+            teacher=teacher,
             lookahead=lookahead,
             checkpoint=checkpoint_directory and Path(checkpoint_directory) / f"{model.name}.npz",
+            fingerprint=data,
+            callbacks=callbacks,
+            class_weight=class_weight,
+            metrics=metrics,
             verbose=verbose,
         )
-    scores = {name: run.history["val_accuracy"][-1] for name, run in histories.items()}
+        scores[model.name] = histories[model.name].history["val_accuracy"][-1]
+        if callbacks:  # one may have gone back to the weights of another epoch
+            scores[model.name] = _accuracy(model, validation)
     if not final_model:
         return scores
     best = max(models_list, key=lambda model: scores[model.name])
@@ -232,6 +253,19 @@ def predict(
     macro_f1 = float(f1_score(labels, predictions, average="macro", zero_division=0))
     scores = accuracy_score(labels, predictions), macro_f1, predictions, labels
     return (*scores, probabilities) if return_probabilities else scores
+
+
+def _seen(given, batches):
+    """Return the dataset that a caller passes again, where there is one."""
+    return given if isinstance(given, tf.data.Dataset) else batches
+
+
+def _accuracy(model, dataset):
+    right = [
+        np.argmax(model.predict_on_batch(images), axis=1) == class_indices(labels)
+        for images, labels, *_ in dataset
+    ]
+    return float(np.mean(np.concatenate(right)))
 
 
 def _check_names(models_list):

@@ -6,6 +6,12 @@ from keras import ops
 from utils.base.checks import positive_integer, positive_number
 
 KERNEL_MOMENTUM = 0.6  # Nesterov
+CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
 
 
 @keras.saving.register_keras_serializable("cifar10")
@@ -46,6 +52,8 @@ class Muon(SGD):
     ----------
     *args, **kwargs
         As of `SGD`, for all but the kernels of convolutions; depthwise ones count among the rest.
+        Which these are says `choose_kernels`; without it, what has four axes, the last longer than
+        one, is a kernel whose last axis are the filters.
     kernel_rate : float
         Learning rate of these kernels as a multiple of the others'; their Nesterov momentum is 0.6.
 
@@ -60,19 +68,39 @@ class Muon(SGD):
         if not self.momentum:
             raise ValueError("momentum is 0, expected more: Muon sums gradients up")
         self.kernel_rate = kernel_rate
+        self._axes = {}  # id of a variable: its axis of filters, None if it is no kernel
+
+    def choose_kernels(self, model):
+        """Train by Muon the kernels of the convolutions among the layers of `model` (keras.Model).
+
+        By the kind of layer, nested ones included, transposed and grouped ones too.
+        """
+        for layer in model.layers:
+            if getattr(layer, "layers", None):
+                self.choose_kernels(layer)
+            else:
+                self._axes |= {id(variable): None for variable in layer.variables}
+            if isinstance(layer, CONVOLUTIONS):
+                self._axes[id(layer.kernel)] = -1
+            elif isinstance(layer, TRANSPOSED):
+                self._axes[id(layer.kernel)] = -2
 
     def update_step(self, gradient, variable, learning_rate):
-        if len(variable.shape) != 4 or variable.shape[-1] == 1:  # a depthwise one is no matrix
+        shape = variable.shape
+        by_shape = -1 if len(shape) == 4 and shape[-1] > 1 else None  # a depthwise one is no matrix
+        axis = self._axes.get(id(variable), by_shape)
+        if axis is None:
             super().update_step(gradient, variable, learning_rate)
             return
         summed = self.momentums[self._get_variable_index(variable)]
         new_sum = KERNEL_MOMENTUM * summed + gradient
         self.assign(summed, new_sum)
-        filters = variable.shape[-1]
-        matrix = ops.reshape(gradient + KERNEL_MOMENTUM * new_sum, (-1, filters))
-        step = ops.reshape(orthogonalise(matrix), variable.shape)
-        norm = ops.sqrt(ops.sum(ops.square(variable)) / filters)  # a filter's, on average
-        self.assign(variable, variable / norm - learning_rate * self.kernel_rate * step)
+        nesterov = ops.moveaxis(gradient + KERNEL_MOMENTUM * new_sum, axis, -1)
+        matrix = ops.reshape(nesterov, (-1, shape[axis]))
+        step = ops.moveaxis(ops.reshape(orthogonalise(matrix), nesterov.shape), -1, axis)
+        norm = ops.sqrt(ops.sum(ops.square(variable)) / shape[axis])  # a filter's, on average
+        scaled = variable / ops.maximum(norm, 1e-7)  # zeros stay zeros
+        self.assign(variable, scaled - learning_rate * self.kernel_rate * step)
 
     def get_config(self):
         return super().get_config() | {"kernel_rate": self.kernel_rate}
@@ -82,15 +110,19 @@ def orthogonalise(matrix):
     """Return about the orthogonal matrix that is nearest to `matrix` (tensor, two axes).
 
     By three Newton-Schulz iterations, whose quintic polynomial is steep at zero: singular values
-    end between about 0.5 and 1.5, where they were not close to zero.
+    end between about 0.5 and 1.5, where they were not close to zero. All three iterations happen
+    to the small square x @ x.T, with which each is a product: 0.9 instead of 2.0 GFLOP for a kernel
+    of 3x3x256x256.
     """
     x = matrix / (ops.norm(matrix) + 1e-7)  # no singular value is above 1
     wide = x.shape[0] <= x.shape[1]
     x = x if wide else ops.transpose(x)
+    squares, factor = x @ ops.transpose(x), ops.eye(x.shape[0], dtype=x.dtype)
     for _ in range(3):
-        squares = x @ ops.transpose(x)
-        x = 3.4445 * x + (-4.7750 * squares + 2.0315 * squares @ squares) @ x
-    return x if wide else ops.transpose(x)
+        one = 3.4445 * ops.eye(x.shape[0], dtype=x.dtype)
+        one += -4.7750 * squares + 2.0315 * squares @ squares
+        factor, squares = one @ factor, one @ one @ squares
+    return factor @ x if wide else ops.transpose(factor @ x)
 
 
 def make_optimizer(rate, momentum, nesterov, weight_decay, bias_rate, kernel_rate=None):

@@ -1,22 +1,29 @@
 """One model and its data in, the trained model and its history out; resumable after any epoch.
 
-A checkpoint is one ``.npz`` file with every variable of model and optimizer (weights, momentum,
-steps done, states of random numbers), the history so far, and the settings that it belongs to.
+Keras's own `fit` trains, by a `Trainer`, which computes with a faster twin where there is one, and
+asks a teacher. Callbacks see the caller's model: its weights, and the optimizer meanwhile.
 """
 
 import json
 import math
 import time
-import zipfile
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from utils.base.files import atomic_path
-from utils.results.model_files import save_model
-from utils.training.twins import training_twin
+from utils.training.checkpoints import (
+    fingerprint_of,
+    fingerprint_of_data,
+    load_checkpoint,
+    remember_start,
+    save_best,
+    save_checkpoint,
+    starting_weights,
+)
+from utils.training.twins import state_of, training_twin
 
 
 def train_model(
@@ -27,27 +34,49 @@ def train_model(
     optimizer,
     loss,
     *,
+    teacher=None,
     lookahead=False,
     checkpoint=None,
+    fingerprint=None,
+    callbacks=(),
+    class_weight=None,
+    metrics=(),
     verbose=1,
 ):
     """Train a model in place.
 
+    What is left is the model as the caller compiled it, with its new weights; one that was not
+    compiled is now, with Keras's SGD and the crossentropy of the labels, so that ``evaluate`` and
+    ``fit`` work and its file loads anywhere.
+
     Parameters
     ----------
     model : keras.Model
+        Of any kind; those of Keras's own layers are trained by a twin, see `utils.training.twins`.
     train_dataset, validation_dataset : tf.data.Dataset
-        Of (images, labels) patches. A resumed training skips the passes already seen; it ends at
+        Of (images, labels) batches. A resumed training skips the passes already seen; it ends at
         the weights of an uninterrupted one if the dataset is seeded and nothing else reads it.
     epochs : int
     optimizer : keras.optimizers.Optimizer
     loss : str or function
         Its name is among the settings that a checkpoint belongs to.
+    teacher : keras.Model, optional
+        What it answers to the images takes the place of their labels in training. Labels are
+        made one-hot for the loss, in both datasets.
     lookahead : bool
         Return to a slow average of the weights again and again; see `Lookahead`.
     checkpoint : path-like, optional
-        File to write after each epoch, and to go on from if it is there. Beside it, in ``best``,
-        the model is saved as it was after the epoch with the highest validation accuracy.
+        File to write after each epoch, and to go on from if it is there, for as many epochs as
+        are asked for. Beside it, in ``best``, the model is saved as it was after the epoch with
+        the highest validation accuracy.
+    fingerprint : str or list of float, optional
+        Of the data, for the checkpoint; by default of what the first batches hold.
+    callbacks : sequence of keras.callbacks.Callback
+        As of ``keras.Model.fit``. One that stops the training finishes it.
+    class_weight : dict of int to float, optional
+        As of ``keras.Model.fit``.
+    metrics : sequence
+        As of ``keras.Model.compile``, beside the accuracy.
     verbose : "auto", 0, 1 or 2
         As in ``keras.Model.fit``.
 
@@ -59,50 +88,149 @@ def train_model(
     Raises
     ------
     ValueError
-        If the checkpoint is damaged or belongs to other settings.
+        If the checkpoint is damaged or belongs to other settings, data, weights or teacher.
     FloatingPointError
         If the loss becomes NaN or infinite; the checkpoint of the epoch before stays.
     """
+    tell = print if verbose else None
     train_dataset, validation_dataset = map(_counted, (train_dataset, validation_dataset))
     steps = int(train_dataset.cardinality())
-    twin = training_twin(model)
-    twin.compile(optimizer, loss, metrics=["accuracy"])
-    optimizer.build(twin.trainable_variables)
-    loss_name = loss if isinstance(loss, str) else loss.__name__
-    settings = {"epochs": epochs, "steps": steps, "loss": loss_name, **_settings_of(optimizer)}
-    if lookahead:
-        settings["lookahead"] = lookahead
+    settings = {"steps": steps, "loss": loss if isinstance(loss, str) else loss.__name__}
+    settings |= _settings_of(optimizer) | ({"class_weight": class_weight} if class_weight else {})
+    if lookahead:  # its average depends on how many steps are to come
+        settings |= {"lookahead": lookahead, "epochs": epochs}
+    if checkpoint is not None:
+        both = (train_dataset, validation_dataset)
+        settings["data"] = fingerprint or [fingerprint_of_data(data) for data in both]
+        settings["starting weights"] = start = starting_weights(model, checkpoint)
+        settings["teacher"] = teacher and fingerprint_of(teacher.get_weights())
+    if teacher is not None:
+        train_dataset, validation_dataset = one_hot(train_dataset, validation_dataset, teacher)
+    measured = ["accuracy", *metrics]
+    if not model.compiled:
+        own_loss = loss if isinstance(loss, str) else "sparse_categorical_crossentropy"
+        model.compile(_plain(optimizer), own_loss, metrics=measured)
+    trainer = Trainer(model, teacher, tell)
+    trainer.compile(optimizer, loss, metrics=measured)
+    optimizer.build(model.trainable_variables)
+    if hasattr(optimizer, "choose_kernels"):
+        optimizer.choose_kernels(model)
     history = keras.callbacks.History()
-    history.history = _load(checkpoint, twin, settings)
-    done = len(history.history.get("loss", ()))
-    try:
-        if done < epochs:
-            twin.fit(
-                # One iterator over all epochs: skipping leads to where the last run stopped.
-                train_dataset.repeat(epochs).skip(done * steps),
-                epochs=epochs,
-                initial_epoch=done,
-                steps_per_epoch=steps,
-                validation_data=validation_dataset,
-                callbacks=[
-                    *([Lookahead(epochs * steps)] if lookahead else []),
-                    keras.callbacks.TerminateOnNaN(),
-                    _Keep(model, history.history, checkpoint, settings),
-                ],
-                verbose=verbose,
-                shuffle=False,  # that is the dataset's business
-            )
-    finally:  # also what was learnt until an interruption
-        if twin is not model:
-            model.set_weights(twin.get_weights())
+    history.history, done = load_checkpoint(checkpoint, model, optimizer, settings, epochs)
+    if done and tell:
+        finished = f"already finished after epoch {len(history.history['loss'])}"
+        goes_on = f"goes on after epoch {done} of {epochs}"
+        tell(f"{model.name}: {finished if done == epochs else goes_on} ({checkpoint})")
+    if done < epochs:
+        keep = _Keep(optimizer, history.history, checkpoint, settings, bool(callbacks))
+        averaging = [Lookahead(epochs * steps)] if lookahead else []
+        try:
+            with _training_with(model, optimizer):
+                trainer.fit(
+                    # One iterator over all epochs: skipping leads to where the last run stopped.
+                    train_dataset.repeat(epochs).skip(done * steps),
+                    epochs=epochs,
+                    initial_epoch=done,
+                    steps_per_epoch=steps,
+                    validation_data=validation_dataset,
+                    callbacks=keras.callbacks.CallbackList(
+                        [*averaging, keras.callbacks.TerminateOnNaN(), *callbacks, keep],
+                        add_history=True,
+                        add_progbar=verbose != 0,
+                        model=model,
+                        verbose=verbose,
+                        epochs=epochs,
+                        steps=steps,
+                    ),
+                    class_weight=class_weight,
+                    verbose=verbose,
+                    shuffle=False,  # that is the dataset's business
+                )
+        finally:  # also after an interruption
+            if checkpoint is not None:
+                remember_start(model, checkpoint, start)
     count = len(history.history["loss"])
     history.epoch = list(range(count))
-    loss = _not_finite({name: values[-1] for name, values in history.history.items()})
-    if loss is not None:
+    last = _not_finite({name: values[-1] for name, values in history.history.items()})
+    if last is not None:
         raise FloatingPointError(
-            f"{model.name}: the loss became {loss} in epoch {count}; lower l_r"
+            f"{model.name}: the loss became {last} in epoch {count}; lower l_r"
         )
     return history
+
+
+class Trainer(keras.Model):
+    """A model to be compiled and fitted in the place of another, whose variables it trains.
+
+    In training it computes by the twin, else by the model itself, so that scores are the model's.
+
+    Parameters
+    ----------
+    model : keras.Model
+    teacher : keras.Model, optional
+        Answers the images of each step, on the device and in the graph of that step.
+    tell : function, optional
+        See `training_twin`.
+    """
+
+    def __init__(self, model, teacher=None, tell=None):
+        super().__init__(name=model.name)
+        self.model = model
+        # Behind functions, so that their variables don't count among those that are trained.
+        self.ask = teacher and partial(teacher, training=False)
+        twin = training_twin(model, tell)
+        self.compute = None if twin is model else partial(_compute_by, twin, model)
+
+    def call(self, inputs, training=None):
+        if training and self.compute is not None:
+            return self.compute(inputs)
+        return self.model(inputs, training=training)
+
+    def train_step(self, data):
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if self.ask is not None:
+            labels = self.ask(images)
+        return super().train_step((images, labels, weights))
+
+    @property
+    def stop_training(self):
+        """Whether to stop (bool): callbacks say it to the model."""
+        return self.model.stop_training
+
+    @stop_training.setter
+    def stop_training(self, value):
+        self.model.stop_training = value
+
+    @property
+    def history(self):
+        """That of the model (keras.callbacks.History), where callbacks are told to keep it."""
+        return self.model.history
+
+
+def _compute_by(twin, model, inputs):
+    """Return what `twin` makes of the inputs in training, with the variables of `model`."""
+    own = {id(copy): one for copy, one in zip(twin.variables, state_of(model), strict=True)}
+    trained, others = (
+        [own[id(variable)] for variable in variables]
+        for variables in (twin.trainable_variables, twin.non_trainable_variables)
+    )
+    before = [keras.ops.convert_to_tensor(variable) for variable in others]
+    trained = [variable.value for variable in trained]
+    outputs, after = twin.stateless_call(trained, before, inputs, training=True)
+    for variable, old, new in zip(others, before, after, strict=True):
+        if new is not old:  # frozen weights stay where they are
+            variable.assign(new)
+    return outputs
+
+
+@contextmanager
+def _training_with(model, optimizer):
+    """Let callbacks find the optimizer that trains, whose learning rate they may change."""
+    before, model.optimizer = model.optimizer, optimizer
+    try:
+        yield
+    finally:
+        model.optimizer = before
 
 
 class Lookahead(keras.callbacks.Callback):
@@ -140,10 +268,11 @@ class Lookahead(keras.callbacks.Callback):
 class _Keep(keras.callbacks.Callback):
     """Add each epoch to the history, save the best model so far, and write the checkpoint."""
 
-    def __init__(self, plain, history, checkpoint, settings):
+    def __init__(self, optimizer, history, checkpoint, settings, among_others):
         super().__init__()
-        self.plain, self.history = plain, history
+        self.optimizer, self.history = optimizer, history
         self.checkpoint, self.settings = checkpoint, settings
+        self.among_others = among_others
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -156,10 +285,32 @@ class _Keep(keras.callbacks.Callback):
         elif self.checkpoint is not None:
             *before, accuracy = self.history["val_accuracy"]
             if accuracy > max(before, default=-1):
-                self.plain.set_weights(self.model.get_weights())
-                best = Path(self.checkpoint).parent / "best"
-                save_model(self.plain, best, suffixes=[".keras"])
-            _save(self.checkpoint, self.model, self.settings, self.history)
+                save_best(self.model, Path(self.checkpoint).parent / "best")
+            self._save()
+
+    def on_train_end(self, logs=None):
+        # Another callback may have stopped the training, or gone back to the best weights.
+        if self.checkpoint is not None and self.among_others and _not_finite(logs) is None:
+            self._save(finished=self.params["epochs"] if self.model.stop_training else 0)
+
+    def _save(self, finished=0):
+        save_checkpoint(
+            self.checkpoint, self.model, self.optimizer, self.settings, self.history, finished
+        )
+
+
+def one_hot(train_dataset, validation_dataset, teacher):
+    """Return both datasets with labels that are 1 for the class and 0 for the `teacher`'s others.
+
+    Targets are float32 of shape (N, classes).
+    """
+    classes = teacher.compute_output_shape(train_dataset.element_spec[0].shape)[-1]
+
+    def change(images, labels, *weights):
+        labels = tf.cast(tf.reshape(labels, (-1,)), tf.int32)
+        return images, tf.one_hot(labels, classes), *weights
+
+    return train_dataset.map(change), validation_dataset.map(change)
 
 
 def _not_finite(logs):
@@ -168,47 +319,16 @@ def _not_finite(logs):
     return next((loss for loss in losses if not math.isfinite(loss)), None)
 
 
-def _save(path, model, settings, history):
-    values = {str(i): np.asarray(variable) for i, variable in enumerate(_state_of(model))}
-    texts = {"settings": json.dumps(settings), "history": json.dumps(history)}
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **values, **texts)
-
-
-def _load(path, model, settings):
-    """Set the model's state to that of a checkpoint; return the history so far."""
-    if path is None or not Path(path).exists():
-        return {}
-    state = _state_of(model)
-    try:
-        with open(path, "rb") as opened, np.load(opened) as file:
-            found, history = (json.loads(str(file[name])) for name in ("settings", "history"))
-            values = [file[str(i)] for i in range(len(file.files) - 2)]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: a damaged checkpoint; delete it to start over") from error
-    if found != settings:
-        names = [name for name in found | settings if found.get(name) != settings.get(name)]
-        others = {name: found.get(name) for name in names}
-        raise ValueError(
-            f"{path}: a checkpoint of other settings, made with {others}; delete it to start over"
-        )
-    if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
-        raise ValueError(f"{path}: a checkpoint of another model; delete it to start over")
-    for variable, value in zip(state, values, strict=True):
-        variable.assign(value)
-    return history
-
-
-def _state_of(model):
-    """Return all variables that training changes; metrics start anew in each epoch."""
-    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
-    own = [variable for variable in model.variables if id(variable) not in metrics]
-    return own + model.optimizer.variables
-
-
 def _settings_of(optimizer):
     config = json.loads(json.dumps(optimizer.get_config(), default=str))
     return {name: value for name, value in config.items() if name != "name"}  # that is numbered
+
+
+def _plain(optimizer):
+    """Return Keras's SGD with the settings of `optimizer` that it knows."""
+    names = ("learning_rate", "momentum", "nesterov", "weight_decay")
+    config = optimizer.get_config()
+    return keras.optimizers.SGD.from_config({name: config[name] for name in names & config.keys()})
 
 
 def _counted(dataset):
@@ -217,22 +337,3 @@ def _counted(dataset):
         return dataset
     length = sum(1 for _ in dataset)
     return dataset.apply(tf.data.experimental.assert_cardinality(length))
-
-
-def ask_teacher(dataset, teacher):
-    """Replace the labels of a dataset by what `teacher` (keras.Model) makes of its images.
-
-    Targets are float32 of shape (patch, classes), 0 to 1; the teacher is asked in every pass, so
-    that it sees the augmented images that the student sees.
-    """
-    return dataset.map(lambda images, _: (images, teacher(images, training=False)))
-
-
-def one_hot(dataset, classes):
-    """Replace the labels of a dataset by targets that are 1 for the class and 0 for the others."""
-    return dataset.map(
-        lambda images, labels: (
-            images,
-            tf.one_hot(tf.cast(tf.reshape(labels, (-1,)), tf.int32), classes),
-        )
-    )
