@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from utils.model_training_testing import _loss
 from utils.pipeline.arrays import batches_of
 from utils.pipeline.augmix import augmix_batches
 from utils.pipeline.features import cache_features, split_at_features
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
-from utils.training.tensorflow_engine import ask_teacher, one_hot, train_model
+from utils.training.targets import crossentropy, one_hot
+from utils.training.tensorflow_engine import train_model
 from utils.training.twins import has_bfloat16
 
 
@@ -42,10 +42,12 @@ def train_on_tensorflow(
         train = train.take(recipe.steps_per_epoch)
     steps = recipe.epochs * int(train.cardinality())
     peak = recipe.learning_rate * recipe.batch_size / 128
-    if teacher is not None:
-        train = ask_teacher(train, teacher)
-        validation = one_hot(validation, 10)
-    if recipe.distort == "augmix":  # after the teacher, whose answers are those to clean pictures
+    asked = teacher
+    if recipe.distort == "augmix":
+        if teacher is not None:  # what it answers to the pictures before they are distorted
+            _, validation = one_hot(train, validation, teacher)
+            train = train.map(lambda images, _: (images, teacher(images, training=False)))
+            asked = None
         train = augmix_batches(train, seed)
     history = train_model(
         trained,
@@ -60,7 +62,9 @@ def train_on_tensorflow(
             recipe.bias_lr_scale,
             recipe.muon_lr_scale,
         ),
-        _loss(recipe.label_smoothing, teacher),
+        crossentropy(recipe.label_smoothing, teacher),
+        teacher=asked,
+        callbacks=callbacks,
         checkpoint=checkpoint and checkpoint / "training.npz",
         verbose=verbose,
     )

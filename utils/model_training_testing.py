@@ -20,6 +20,7 @@ from utils.results.model_files import save_model
 from utils.training.checkpoints import fingerprint_of_data
 from utils.training.models import model_1, model_2, model_3, model_4, whiten
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
+from utils.training.targets import crossentropy
 from utils.training.tensorflow_engine import train_model
 
 __all__ = [  # models and schedule can be imported from here too
@@ -193,7 +194,7 @@ def train_and_evaluate_models(
             validation,
             epochs,
             optimizer,
-            _loss(label_smoothing, teacher),
+            crossentropy(label_smoothing, teacher),
             teacher=teacher,
             lookahead=lookahead,
             checkpoint=checkpoint_directory and Path(checkpoint_directory) / f"{model.name}.npz",
@@ -286,22 +287,3 @@ def _check_teacher(teacher, models_list, classes, images):
                 f"the teacher {teacher.name} has {known} classes, {model.name} {count}; "
                 "pass a teacher that was trained on the same classes"
             )
-
-
-def _loss(label_smoothing, teacher):
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing is {label_smoothing!r}, expected 0 or more, less than 1")
-    if teacher is None and not label_smoothing:
-        return "sparse_categorical_crossentropy"
-
-    def crossentropy(y_true, y_pred):
-        if teacher is None:
-            y_true = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1])
-        return keras.losses.categorical_crossentropy(
-            y_true, y_pred, label_smoothing=label_smoothing
-        )
-
-    crossentropy.__name__ += f"_smoothed_by_{label_smoothing}"  # tells checkpoints apart
-    if teacher is not None:
-        crossentropy.__name__ += f"_taught_by_{teacher.name}"
-    return crossentropy

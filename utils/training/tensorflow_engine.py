@@ -23,6 +23,7 @@ from utils.training.checkpoints import (
     save_checkpoint,
     starting_weights,
 )
+from utils.training.targets import one_hot
 from utils.training.twins import state_of, training_twin
 
 
@@ -297,20 +298,6 @@ class _Keep(keras.callbacks.Callback):
         save_checkpoint(
             self.checkpoint, self.model, self.optimizer, self.settings, self.history, finished
         )
-
-
-def one_hot(train_dataset, validation_dataset, teacher):
-    """Return both datasets with labels that are 1 for the class and 0 for the `teacher`'s others.
-
-    Targets are float32 of shape (N, classes).
-    """
-    classes = teacher.compute_output_shape(train_dataset.element_spec[0].shape)[-1]
-
-    def change(images, labels, *weights):
-        labels = tf.cast(tf.reshape(labels, (-1,)), tf.int32)
-        return images, tf.one_hot(labels, classes), *weights
-
-    return train_dataset.map(change), validation_dataset.map(change)
 
 
 def _not_finite(logs):
