@@ -84,8 +84,9 @@ function receive(event) {{
 }}
 for (const type of ["change", "drop", "paste"]) window.addEventListener(type, receive, true);
 window.addEventListener("error", (event) => {{  // HEIC and TIFF, in most browsers
-  if (event.target.matches?.("#picture img"))
-    event.target.alt = "This browser can't show such a picture; it stands small beside the answer.";
+  if (!event.target.matches?.("#picture img")) return;
+  event.target.alt = "This kind of picture can't be shown here; see below the answer.";
+  event.target.style.padding = "3em 1em";
 }}, true);
 </script>"""
 
