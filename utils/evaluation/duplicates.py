@@ -13,7 +13,7 @@ from utils.evaluation.checks import checked_pictures
 CANDIDATES = 5  # training pictures proposed for each test picture, each way
 LARGEST_SHIFT = 3  # pixels, each way
 SIMILAR = 0.9  # correlation of pixels from which on a pair counts
-# Pixels a side to by how much less a pair may fit before it is given up: half a pixel's shift costs.
+# Pixels a side to by how much less a pair may fit before it is given up: a shift costs.
 MARGINS = {8: 0.3, 16: 0.1, 32: 0.0}
 SHARE = 500  # test pictures compared at a time
 
