@@ -202,9 +202,7 @@ def _write_numbers(axes, scores):
     for name, label in (("without_twin", "without"), ("with_twin", "with")):
         one = scores.get("near_duplicates", {}).get(name)
         if one:
-            lines.append(
-                (f"{label} twin in training ({one['pictures']:,})", f"{one['share']:.2%}")
-            )
+            lines.append((f"{label} twin in training ({one['pictures']:,})", f"{one['share']:.2%}"))
     views = scores.get("published_six_views", scores.get("test_six_views"))
     if views:
         lines.append(("averaged over six views", f"{views['accuracy']:.2%}"))
