@@ -7,7 +7,7 @@ from utils.pipeline.arrays import batches_of
 from utils.pipeline.augmix import augmix_batches
 from utils.pipeline.features import cache_features, split_at_features
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
-from utils.training.tensorflow_engine import ask_teacher, one_hot, train_model
+from utils.training.tensorflow_engine import train_model
 from utils.training.twins import has_bfloat16
 
 
@@ -42,10 +42,10 @@ def train_on_tensorflow(
         train = train.take(recipe.steps_per_epoch)
     steps = recipe.epochs * int(train.cardinality())
     peak = recipe.learning_rate * recipe.batch_size / 128
-    if teacher is not None:
-        train = ask_teacher(train, teacher)
-        validation = one_hot(validation, 10)
-    if recipe.distort == "augmix":  # after the teacher, whose answers are those to clean pictures
+    asked = teacher  # in each step, about the pictures that the student sees
+    if recipe.distort == "augmix":
+        if teacher is not None:
+            train, validation, asked = *_answered(train, validation, teacher), None
         train = augmix_batches(train, seed)
     history = train_model(
         trained,
@@ -61,6 +61,7 @@ def train_on_tensorflow(
             recipe.muon_lr_scale,
         ),
         _loss(recipe.label_smoothing, teacher),
+        teacher=asked,
         checkpoint=checkpoint and checkpoint / "training.npz",
         verbose=verbose,
     )
@@ -77,6 +78,14 @@ def _batches(recipe, data, seed):
     head_only = recipe.trains == "head" and recipe.translate is None
     train = batches_of(*data.train, recipe.batch_size, shuffle=None if head_only else seed, **how)
     return train, batches_of(*data.validation, 500)
+
+
+def _answered(train, validation, teacher):
+    """Return both datasets with targets of ten shares: the teacher's answers to clean pictures."""
+    return (
+        train.map(lambda images, _: (images, teacher(images, training=False))),
+        validation.map(lambda images, labels: (images, tf.one_hot(labels, 10))),
+    )
 
 
 def _features(model, recipe, train, validation, seed):
