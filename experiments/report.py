@@ -72,7 +72,10 @@ def evaluate_run(name, seed=0, *, only=None, root=ROOT, report=print):
 
 def answers_of(name, seed=0, root=ROOT):
     """Return the `ModelAnswers` of a run's model, the published one first, and its `Data`."""
-    record = read_record(record_path(places(root).results, name, seed))
+    place = record_path(places(root).results, name, seed)
+    if not place.exists():
+        raise FileNotFoundError(f"{place}: no record of {name}, seed {seed}; run it first")
+    record = read_record(place)
     shipped = places(root).models / f"{name}.keras"
     is_published = shipped.name in record["model"]["sha256"]
     path = shipped if is_published else find_model(name, seed, root)

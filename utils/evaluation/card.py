@@ -32,10 +32,10 @@ def draw_card(name, record):
     Returns
     -------
     matplotlib.figure.Figure
-        15 x 8.5 inches.
+        17 x 9 inches.
     """
-    figure = Figure(figsize=(15, 8.5), layout="constrained")
-    panels = figure.subplot_mosaic(PANELS, width_ratios=(1, 1, 1, 1.1))
+    figure = Figure(figsize=(17, 9), layout="constrained")
+    panels = figure.subplot_mosaic(PANELS, width_ratios=(1, 1, 1.1, 0.9))
     scores = record["scores"]
     for panel, (needed, draw) in {
         "classes": ("accuracy", _draw_classes),
@@ -111,13 +111,13 @@ def _draw_classes(axes, accuracy):
 
 def _draw_confusions(axes, accuracy):
     worst = accuracy["worst_confusions"]
-    names = [f"{one['class']}, taken for {one['taken_for']}" for one in worst]
+    names = [f"{one['class']} as {one['taken_for']}" for one in worst]
     counts = [one["pictures"] for one in worst]
     bars = axes.barh(names, counts, color=BLUE)
     axes.bar_label(bars, padding=3)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.15 * max([*counts, 1]))
-    axes.set_title("Worst confusions (test pictures)")
+    axes.set_title("Taken for another (test pictures)")
 
 
 def _draw_reliability(axes, calibration):
@@ -138,8 +138,8 @@ def _draw_reliability(axes, calibration):
             label=f"{when}: ECE {calibration[when]['ece_equal_width']:.3f}",
         )
     axes.set(xlim=(0.1, 1), ylim=(0, 1), xlabel="Largest probability", ylabel="Right")
-    axes.set_title(f"Are percentages true? Temperature {calibration['temperature']:.2f}")
-    axes.legend(loc="upper left")
+    axes.set_title(f"True percentages? Temperature {calibration['temperature']:.2f}")
+    axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
 
 
@@ -158,7 +158,7 @@ def _draw_coverage(axes, calibration):
         )
     axes.set(xlim=(0, 1.01), xlabel="Answered, the surest first", ylabel="Right of the answered")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1))
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_title("Answered against right")
     axes.grid(alpha=0.3)
 
@@ -173,9 +173,9 @@ def _draw_strange(axes, unknown):
     axes.axvline(1 - best["answered"]["share"], color=VERMILION, linestyle="--")
     axes.invert_yaxis()
     axes.set_xlim(0, 1.15)
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_title("None of the ten: refused, and area under ROC")
-    axes.set_xlabel("Dashed: share of the test pictures that is refused")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_title("None of the ten, refused (area under ROC)")
+    axes.set_xlabel("Dashed: test pictures refused")
 
 
 def _draw_corruptions(axes, corruptions):
@@ -190,10 +190,10 @@ def _draw_corruptions(axes, corruptions):
     axes.set_yticks(range(len(kinds)), names)
     axes.set_xticks(range(table.shape[1]), range(1, table.shape[1] + 1))
     own = "own renderings" if "own" in corruptions["source"] else "CIFAR-10-C"
-    axes.set_title(f"Corrupted: {corruptions['mean_accuracy']:.1%} right on average")
+    axes.set_title(f"Corrupted: {corruptions['mean_accuracy']:.1%} right")
     axes.set_xlabel(
-        f"Severity; % of {corruptions['pictures_a_cell']:,} pictures, {own}\n"
-        f"uncorrupted {corruptions['clean_accuracy']:.1%}; * not in the mean"
+        f"Severity; % of {corruptions['pictures_a_cell']:,} pictures;\n{own};\n"
+        f"uncorrupted {corruptions['clean_accuracy']:.1%};\n* not in the mean"
     )
 
 
@@ -202,21 +202,19 @@ def _write_numbers(axes, scores):
     for name, label in (("without_twin", "without"), ("with_twin", "with")):
         one = scores.get("near_duplicates", {}).get(name)
         if one:
-            lines.append(
-                (f"{label} a twin in training ({one['pictures']:,})", f"{one['share']:.2%}")
-            )
+            lines.append((f"{label} twin in training ({one['pictures']:,})", f"{one['share']:.2%}"))
     views = scores.get("published_six_views", scores.get("test_six_views"))
     if views:
         lines.append(("averaged over six views", f"{views['accuracy']:.2%}"))
     if "calibration" in scores:
         for key, label in (
-            ("negative_log_likelihood", "log-likelihood, negative"),
+            ("negative_log_likelihood", "negative log-likelihood"),
             ("brier", "Brier score"),
             ("ece_equal_width", "ECE, equal width"),
             ("ece_equal_mass", "ECE, equal mass"),
         ):
             before, after = (scores["calibration"][when][key] for when in ("before", "after"))
-            lines.append((label, f"{before:.3f}, then {after:.3f}"))
+            lines.append((label, f"{before:.3f} → {after:.3f}"))
     if "none_of_the_ten" in scores:
         best = scores["none_of_the_ten"]["scores"][scores["none_of_the_ten"]["score"]]
         lines.append(("answered", f"{best['answered']['share']:.1%}"))
@@ -228,4 +226,4 @@ def _write_numbers(axes, scores):
         axes.text(0, height, label, transform=axes.transAxes, va="top")
         axes.text(1, height, value, transform=axes.transAxes, va="top", ha="right")
     axes.set_axis_off()
-    axes.set_title("In numbers (before, then after the temperature)")
+    axes.set_title("In numbers (arrow: by the temperature)")
