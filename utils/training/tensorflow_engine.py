@@ -110,6 +110,7 @@ def train_model(
     if not model.compiled:
         own_loss = loss if isinstance(loss, str) else "sparse_categorical_crossentropy"
         model.compile(_plain(optimizer), own_loss, metrics=measured)
+        model.optimizer.build(model.trainable_variables)  # a file of one that isn't doesn't load
     trainer = Trainer(model, teacher, tell)
     trainer.compile(optimizer, loss, metrics=measured)
     optimizer.build(model.trainable_variables)
