@@ -232,3 +232,117 @@ def test_what_was_trained_in_bfloat16_is_a_float32_model():
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
     assert {weight.dtype for weight in model.weights} == {"float32"}
     assert all((new != old).any() for new, old in zip(model.get_weights(), before, strict=True))
+
+
+# ---- each trick alone
+
+
+def gradients_by(layer, images):
+    """Return what a layer makes of images in training, and the gradients of a weighted sum."""
+    images = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = tf.cast(layer(images, training=True), tf.float32)
+        weights = tf.cos(tf.range(tf.size(outputs), dtype=tf.float32))
+        total = tf.reduce_sum(outputs * tf.reshape(weights, outputs.shape))
+    variables = [variable.value for variable in layer.trainable_variables]
+    return [outputs, *tape.gradient(total, [images, *variables])]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Activation("gelu"),
+        layers.Dense(5, activation="gelu"),
+        layers.Conv2D(5, 3, padding="same"),
+        layers.Conv2D(5, (4, 3), padding="same", use_bias=False, activation="gelu"),
+        layers.Conv2D(5, 3, padding="same", strides=2),
+        layers.Conv2D(4, 3, padding="same", groups=2),
+        layers.Conv2D(5, 3, padding="same", dilation_rate=2),
+        layers.Conv2D(5, 3),
+        layers.BatchNormalization(),
+        layers.BatchNormalization(scale=False, epsilon=0.1),
+    ],
+)
+def test_a_replaced_layer_has_the_gradients_of_the_plain_one(layer, monkeypatch):
+    monkeypatch.setitem(fast_training.SIDE_FOR_PRODUCTS, "float32", 8)
+    plain = type(layer).from_config(layer.get_config())
+    normalisation = layers.BatchNormalization()  # so that there is a twin
+    model = randomise(keras.Sequential([keras.Input((7, 6, 4)), plain, normalisation]))
+    twin = training_twin(model)
+    assert twin is not model
+    images = np.random.default_rng(3).normal(size=(3, 7, 6, 4)).astype(np.float32)
+    found, expected = (gradients_by(one.layers[0], images) for one in (twin, model))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def residual_model():
+    """Two convolutions bridged by an operator, and an output whose precision is its own."""
+    inputs = keras.Input((8, 6, 3))
+    x = layers.Conv2D(4, 3, padding="same", activation="gelu")(inputs)
+    y = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(x))
+    x = keras.ops.relu(x + y)
+    x = layers.Dense(3)(layers.GlobalAveragePooling2D()(x))
+    outputs = layers.Activation("softmax", dtype="float32")(x)
+    return randomise(keras.Model(inputs, outputs))
+
+
+@pytest.mark.usefixtures("processor_with_bfloat16")
+def test_operators_and_an_output_of_its_own_precision_have_a_twin_in_bfloat16():
+    model = residual_model()
+    twin = training_twin(model)
+    assert twin is not model
+    policies = {layer.name.rstrip("_0123456789"): layer.dtype_policy.name for layer in twin.layers}
+    assert policies["conv2d"] == policies["batch_normalization"] == "mixed_bfloat16"
+    assert policies["dense"] == policies["activation"] == "float32"
+    images, _ = random_data(model)
+    np.testing.assert_allclose(twin(images), model(images), atol=0.03)
+    for ours, theirs in zip(train_steps(twin, 2), train_steps(model, 2), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.1)
+
+
+@pytest.mark.usefixtures("processor_with_bfloat16")
+def test_layers_of_another_policy_keep_it():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 6, 3)),
+            layers.Conv2D(4, 3, dtype="mixed_float16"),
+            layers.BatchNormalization(dtype="mixed_bfloat16"),
+        ]
+    )
+    policies = [layer.dtype_policy.name for layer in training_twin(model).layers]
+    assert policies == ["mixed_float16", "mixed_bfloat16"]
+
+
+@pytest.mark.usefixtures("processor_with_bfloat16")
+@pytest.mark.parametrize("build", [residual_model, convolution_model, nested_model])
+def test_the_score_of_a_training_in_bfloat16_is_the_models_own(build):
+    model = build()
+    images, labels = random_data(model, 24)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+    scores = train_and_evaluate_models([model], data, data, 2, None, False, 0.05, verbose=0)
+    answers = model.predict(images, verbose=0)
+    assert scores[model.name] == pytest.approx(np.mean(answers.argmax(1) == labels))
+
+
+def test_what_a_layer_has_learnt_of_the_data_before_is_in_the_twin():
+    inner = keras.Sequential([keras.Input((8, 6, 3)), layers.Normalization()], name="inner")
+    inner.layers[0].adapt(np.random.default_rng(0).normal(3, 2, (9, 8, 6, 3)))
+    model = keras.Sequential([keras.Input((8, 6, 3)), inner, layers.BatchNormalization()])
+    twin = training_twin(model)
+    assert twin is not model
+    images = np.random.default_rng(1).random((2, 8, 6, 3), np.float32)
+    np.testing.assert_allclose(twin(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_without_a_twin_says_so():
+    lines = []
+    model = keras.Sequential(
+        [keras.Input((4, 4, 2)), layers.Lambda(lambda x: x), layers.BatchNormalization()],
+        name="own",
+    )
+    assert training_twin(model, lines.append) is model
+    assert [line.partition(":")[0] for line in lines] == ["own"]
+    training_twin(keras.Sequential([keras.Input((4,)), layers.Dense(2)]), lines.append)
+    assert len(lines) == 1  # it would gain nothing

@@ -137,3 +137,48 @@ def test_a_wrong_kernel_rate_is_refused(rate):
     data = tf.data.Dataset.from_tensor_slices((images, np.arange(4))).batch(4)
     with pytest.raises(ValueError, match=f"kernel_rate is {rate!r}, expected a number more than 0"):
         train_and_evaluate_models([model_1()], data, data, 1, None, True, kernel_rate=rate)
+
+
+def kernels_that_muon_trains(*layers):
+    """Return for each of the layers how far a step leaves its kernel from the SGD's."""
+    model = keras.Sequential([keras.Input((6, 6, 4)), *layers])
+    kernels = [layer.kernel for layer in layers]
+    for kernel in kernels:
+        kernel.assign(RANDOM.normal(size=kernel.shape))
+    gradients = [RANDOM.normal(size=kernel.shape).astype(np.float32) for kernel in kernels]
+    before = [kernel.numpy() for kernel in kernels]
+    optimizer = Muon(RATE, kernel_rate=KERNEL_RATE, **OPTIONS)
+    optimizer.choose_kernels(model)
+    optimizer.apply(gradients, kernels)
+    return before, gradients, [kernel.numpy() for kernel in kernels]
+
+
+def test_kernels_are_chosen_by_the_kind_of_their_layer():
+    layers = keras.layers.DepthwiseConv2D(3, depth_multiplier=2), keras.layers.Conv2D(1, 3)
+    nested = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Conv2D(3, 1)])
+    nested.kernel = nested.layers[0].kernel
+    before, gradients, after = kernels_that_muon_trains(*layers, nested)
+    sgd = before[0] - RATE * (1 + OPTIONS["momentum"]) * gradients[0]  # Nesterov's first step
+    np.testing.assert_allclose(after[0], sgd, rtol=1e-5)
+    for start, gradient, end in list(zip(before, gradients, after, strict=True))[1:]:
+        filters = start.shape[-1]
+        expected = start.reshape(-1, filters) * filters**0.5 / np.linalg.norm(start)
+        matrix = gradient.reshape(-1, filters)
+        expected = expected - RATE * KERNEL_RATE * expected_step(matrix)
+        np.testing.assert_allclose(end.reshape(-1, filters), expected, atol=1e-4)
+
+
+def test_a_transposed_convolution_is_normalised_over_its_filters():
+    before, gradients, after = kernels_that_muon_trains(keras.layers.Conv2DTranspose(5, 3))
+    start, gradient, end = (
+        np.moveaxis(found[0], -2, -1).reshape(-1, 5) for found in (before, gradients, after)
+    )
+    expected = start * 5**0.5 / np.linalg.norm(start) - RATE * KERNEL_RATE * expected_step(gradient)
+    np.testing.assert_allclose(end, expected, atol=1e-4)
+
+
+def test_a_kernel_of_zeros_starts_to_learn():
+    kernel = keras.Variable(np.zeros((3, 3, 4, 5), np.float32), name="kernel")
+    Muon(RATE, kernel_rate=KERNEL_RATE, **OPTIONS).apply([GRADIENTS[0]], [kernel])
+    expected = -RATE * KERNEL_RATE * expected_step(GRADIENTS[0].reshape(36, 5))
+    np.testing.assert_allclose(kernel.numpy().reshape(36, 5), expected, atol=1e-4)

@@ -24,6 +24,15 @@ _data_seen = weakref.WeakKeyDictionary()  # dataset: its fingerprint
 _models_left = weakref.WeakKeyDictionary()  # model: checkpoint, its weights then, at the start
 
 
+def settings_of(optimizer, loss, **others):
+    """Return the settings that a checkpoint belongs to (dict): those given, and the optimizer's."""
+    others["loss"] = loss if isinstance(loss, str) else loss.__name__
+    given = {name: value for name, value in others.items() if value is not None}
+    config = optimizer.get_config() | given
+    del config["name"]  # that is numbered
+    return json.loads(json.dumps(config, default=str))
+
+
 def fingerprint_of(arrays):
     """Return [norm, projection] (float) of a list of arrays of numbers, whose order counts."""
     values = np.concatenate([np.ravel(np.asarray(array, np.float64)) for array in arrays])

@@ -68,27 +68,25 @@ class Muon(SGD):
         if not self.momentum:
             raise ValueError("momentum is 0, expected more: Muon sums gradients up")
         self.kernel_rate = kernel_rate
-        self._axes = {}  # id of a variable: its axis of filters, None if it is no kernel
+        self._axes = {}  # index of a variable: its axis of filters, None if it is no kernel
 
     def choose_kernels(self, model):
         """Train by Muon the kernels of the convolutions among the layers of `model` (keras.Model).
 
         By the kind of layer, nested ones included, transposed and grouped ones too.
         """
-        for layer in model.layers:
-            if getattr(layer, "layers", None):
-                self.choose_kernels(layer)
-            else:
-                self._axes |= {id(variable): None for variable in layer.variables}
-            if isinstance(layer, CONVOLUTIONS):
-                self._axes[id(layer.kernel)] = -1
-            elif isinstance(layer, TRANSPOSED):
-                self._axes[id(layer.kernel)] = -2
+        self.build(model.trainable_variables)
+        axes = dict(_axes_of_filters(model))
+        self._axes = {
+            self._get_variable_index(variable): axes[id(variable)]
+            for variable in model.trainable_variables
+            if id(variable) in axes
+        }
 
     def update_step(self, gradient, variable, learning_rate):
         shape = variable.shape
         by_shape = -1 if len(shape) == 4 and shape[-1] > 1 else None  # a depthwise one is no matrix
-        axis = self._axes.get(id(variable), by_shape)
+        axis = self._axes.get(self._get_variable_index(variable), by_shape)
         if axis is None:
             super().update_step(gradient, variable, learning_rate)
             return
@@ -104,6 +102,17 @@ class Muon(SGD):
 
     def get_config(self):
         return super().get_config() | {"kernel_rate": self.kernel_rate}
+
+
+def _axes_of_filters(model):
+    """Yield (id of a variable, its axis of filters or None) for each one that a layer has."""
+    for layer in model.layers:
+        if getattr(layer, "layers", None):
+            yield from _axes_of_filters(layer)
+            continue
+        yield from ((id(variable), None) for variable in layer.variables)
+        if isinstance(layer, CONVOLUTIONS + TRANSPOSED):
+            yield id(layer.kernel), -1 if isinstance(layer, CONVOLUTIONS) else -2
 
 
 def orthogonalise(matrix):

@@ -4,7 +4,6 @@ Keras's own `fit` trains, by a `Trainer`, which computes with a faster twin wher
 asks a teacher. Callbacks see the caller's model: its weights, and the optimizer meanwhile.
 """
 
-import json
 import math
 import time
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from utils.training.checkpoints import (
     remember_start,
     save_best,
     save_checkpoint,
+    settings_of,
     starting_weights,
 )
 from utils.training.targets import one_hot
@@ -96,23 +96,20 @@ def train_model(
     tell = print if verbose else None
     train_dataset, validation_dataset = map(_counted, (train_dataset, validation_dataset))
     steps = int(train_dataset.cardinality())
-    settings = {"steps": steps, "loss": loss if isinstance(loss, str) else loss.__name__}
-    settings |= _settings_of(optimizer) | ({"class_weight": class_weight} if class_weight else {})
-    if lookahead:  # its average depends on how many steps are to come
-        settings |= {"lookahead": lookahead, "epochs": epochs}
+    averaged = {"lookahead": True, "epochs": epochs} if lookahead else {}
+    settings = settings_of(optimizer, loss, steps=steps, class_weight=class_weight, **averaged)
     if checkpoint is not None:
         both = (train_dataset, validation_dataset)
         settings["data"] = fingerprint or [fingerprint_of_data(data) for data in both]
-        settings["starting weights"] = start = starting_weights(model, checkpoint)
+        settings["starting weights"] = starting_weights(model, checkpoint)
         settings["teacher"] = teacher and fingerprint_of(teacher.get_weights())
     if teacher is not None:
         train_dataset, validation_dataset = one_hot(train_dataset, validation_dataset, teacher)
-    measured = ["accuracy", *metrics]
+    metrics = ["accuracy", *metrics]
     if not model.compiled:
         own_loss = loss if isinstance(loss, str) else "sparse_categorical_crossentropy"
-        model.compile(_plain(optimizer), own_loss, metrics=measured)
-    trainer = Trainer(model, teacher, tell)
-    trainer.compile(optimizer, loss, metrics=measured)
+        model.compile(_plain(optimizer), own_loss, metrics=metrics)
+        model.optimizer.build(model.trainable_variables)  # a file of one that isn't doesn't load
     optimizer.build(model.trainable_variables)
     if hasattr(optimizer, "choose_kernels"):
         optimizer.choose_kernels(model)
@@ -125,31 +122,29 @@ def train_model(
     if done < epochs:
         keep = _Keep(optimizer, history.history, checkpoint, settings, bool(callbacks))
         averaging = [Lookahead(epochs * steps)] if lookahead else []
-        try:
-            with _training_with(model, optimizer):
-                trainer.fit(
-                    # One iterator over all epochs: skipping leads to where the last run stopped.
-                    train_dataset.repeat(epochs).skip(done * steps),
-                    epochs=epochs,
-                    initial_epoch=done,
-                    steps_per_epoch=steps,
-                    validation_data=validation_dataset,
-                    callbacks=keras.callbacks.CallbackList(
-                        [*averaging, keras.callbacks.TerminateOnNaN(), *callbacks, keep],
-                        add_history=True,
-                        add_progbar=verbose != 0,
-                        model=model,
-                        verbose=verbose,
-                        epochs=epochs,
-                        steps=steps,
-                    ),
-                    class_weight=class_weight,
+        trainer = Trainer(model, teacher, tell)
+        trainer.compile(optimizer, loss, metrics=metrics)
+        with _training_with(model, optimizer, checkpoint, settings):
+            trainer.fit(
+                # One iterator over all epochs: skipping leads to where the last run stopped.
+                train_dataset.repeat(epochs).skip(done * steps),
+                epochs=epochs,
+                initial_epoch=done,
+                steps_per_epoch=steps,
+                validation_data=validation_dataset,
+                callbacks=keras.callbacks.CallbackList(
+                    [*averaging, keras.callbacks.TerminateOnNaN(), *callbacks, keep],
+                    add_history=True,
+                    add_progbar=verbose != 0,
+                    model=model,
                     verbose=verbose,
-                    shuffle=False,  # that is the dataset's business
-                )
-        finally:  # also after an interruption
-            if checkpoint is not None:
-                remember_start(model, checkpoint, start)
+                    epochs=epochs,
+                    steps=steps,
+                ),
+                class_weight=class_weight,
+                verbose=verbose,
+                shuffle=False,  # that is the dataset's business
+            )
     count = len(history.history["loss"])
     history.epoch = list(range(count))
     last = _not_finite({name: values[-1] for name, values in history.history.items()})
@@ -176,7 +171,7 @@ class Trainer(keras.Model):
 
     def __init__(self, model, teacher=None, tell=None):
         super().__init__(name=model.name)
-        self.model = model
+        self.model, self.history = model, None
         # Behind functions, so that their variables don't count among those that are trained.
         self.ask = teacher and partial(teacher, training=False)
         twin = training_twin(model, tell)
@@ -202,11 +197,6 @@ class Trainer(keras.Model):
     def stop_training(self, value):
         self.model.stop_training = value
 
-    @property
-    def history(self):
-        """That of the model (keras.callbacks.History), where callbacks are told to keep it."""
-        return self.model.history
-
 
 def _compute_by(twin, model, inputs):
     """Return what `twin` makes of the inputs in training, with the variables of `model`."""
@@ -225,13 +215,15 @@ def _compute_by(twin, model, inputs):
 
 
 @contextmanager
-def _training_with(model, optimizer):
+def _training_with(model, optimizer, checkpoint, settings):
     """Let callbacks find the optimizer that trains, whose learning rate they may change."""
     before, model.optimizer = model.optimizer, optimizer
     try:
         yield
-    finally:
+    finally:  # also after an interruption
         model.optimizer = before
+        if checkpoint is not None:
+            remember_start(model, checkpoint, settings["starting weights"])
 
 
 class Lookahead(keras.callbacks.Callback):
@@ -304,11 +296,6 @@ def _not_finite(logs):
     """Return a loss that is NaN or infinite; after an epoch's last step only validation has one."""
     losses = (logs["loss"], logs["val_loss"])
     return next((loss for loss in losses if not math.isfinite(loss)), None)
-
-
-def _settings_of(optimizer):
-    config = json.loads(json.dumps(optimizer.get_config(), default=str))
-    return {name: value for name, value in config.items() if name != "name"}  # that is numbered
 
 
 def _plain(optimizer):

@@ -81,7 +81,7 @@ class Convolution(keras.layers.Conv2D):
         sides = [*inputs.shape[1:3]]
         if None in sides or max(sides) > SIDE_FOR_PRODUCTS.get(self.compute_dtype, 0) or not simple:
             return super().convolution_op(inputs, kernel)
-        return _convolve(inputs, keras.ops.convert_to_tensor(kernel))
+        return _convolve(inputs, tf.identity(keras.ops.convert_to_tensor(kernel)))
 
 
 @tf.custom_gradient
