@@ -53,9 +53,7 @@ def custom_f1_score(y_true, y_pred):
     """
     y_pred = keras.ops.round(keras.ops.convert_to_tensor(y_pred))
     y_true = keras.ops.convert_to_tensor(y_true)
-    if y_true.shape != y_pred.shape:
-        y_true = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1])
-    y_true = keras.ops.cast(y_true, y_pred.dtype)
+    y_true = keras.ops.cast(_rows(y_true, y_pred), y_pred.dtype)
     true_positives = keras.ops.sum(y_true * y_pred, axis=0)
     counted_twice = keras.ops.sum(y_true, axis=0) + keras.ops.sum(y_pred, axis=0)
     return keras.ops.mean(2 * true_positives / keras.ops.maximum(counted_twice, 1))
@@ -266,6 +264,24 @@ def _accuracy(model, dataset):
         for images, labels, *_ in dataset
     ]
     return float(np.mean(np.concatenate(right)))
+
+
+def _rows(y_true, y_pred):
+    """Return labels as one-hot rows, also where a graph doesn't know their shape yet."""
+    classes = y_pred.shape[-1]
+
+    def from_indices():
+        return keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), classes, dtype=y_pred.dtype)
+
+    def as_they_are():
+        return keras.ops.cast(keras.ops.reshape(y_true, (-1, classes)), y_pred.dtype)
+
+    shape = y_true.shape
+    rank = shape.rank if hasattr(shape, "rank") else len(shape)  # TensorFlow's may be unknown
+    if rank is None or (rank == 2 and shape[-1] is None):
+        is_rows = keras.ops.size(y_true) == keras.ops.size(y_pred)
+        return keras.ops.cond(is_rows, as_they_are, from_indices)
+    return as_they_are() if rank == 2 and shape[-1] == classes else from_indices()
 
 
 def _check_names(models_list):
