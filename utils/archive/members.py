@@ -143,6 +143,32 @@ def extract(archive, folder, archive_sha256):
         shutil.rmtree(staging, ignore_errors=True)  # room on a full disk
 
 
+def source_of(folder):
+    """Return the SHA-256 of the archive that `folder` (pathlib.Path) was extracted from, or None.
+
+    None also for batches that something else than `extract` has put there.
+    """
+    try:
+        return json.loads((folder / "extracted.json").read_text("utf-8"))["archive_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def find_batches(folder):
+    """Return the folder with the batches of an archive, in or below `folder` (pathlib.Path).
+
+    FileNotFoundError naming `folder` if there are none.
+    """
+    for place in (folder, *(folder / name for name in FILES)):
+        for files in FILES.values():
+            if all((place / name).is_file() for name in files - {"readme.html"}):
+                return place
+    raise FileNotFoundError(
+        f"{folder}: a folder without CIFAR-10's batches; pass the .tar.gz, or the folder in which "
+        f"{', '.join(sorted(MEMBERS - {'readme.html'}))} lie"
+    )
+
+
 def is_extracted(folder, archive_sha256):
     """Tell whether `folder` holds what a finished extraction of this archive left there."""
     try:

@@ -158,6 +158,23 @@ def are_listed(lines, known, path):
     return bool(shared)
 
 
+def keep_apart(images_directory, archive_sha256):
+    """Note which archive the pictures in `images_directory` (pathlib.Path) are of.
+
+    ValueError if they are another's; without a hash (None) nothing is known, and nothing done.
+    """
+    note = images_directory / ".archive"
+    found = note.read_text("utf-8").strip() if note.is_file() else None
+    if archive_sha256 is None or found == archive_sha256:
+        return
+    if found is not None:
+        raise ValueError(
+            f"{images_directory}: has the pictures of another archive, of SHA-256 {found}; pass "
+            "another images_directory and names file, or delete these"
+        )
+    write_text(note, f"{archive_sha256}\n")
+
+
 def _list_names(path):
     """Read a names file as `read_names_file` does; one without a line gives an empty list."""
     path = Path(path)
