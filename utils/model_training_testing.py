@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from utils.base.checks import positive_integer, positive_number
 from utils.base.files import check_writable
 from utils.pipeline.answers import answers_of
-from utils.pipeline.batch_checks import checked, number_of_classes, value_errors
+from utils.pipeline.batch_checks import check_keras, checked, number_of_classes, value_errors
 from utils.pipeline.batches import as_batches, class_indices, first_batch
 from utils.results.model_files import save_model
 from utils.training.checkpoints import fingerprint_of_data
@@ -154,6 +154,7 @@ def train_and_evaluate_models(
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
+    check_keras()
     _check_names(models_list)
     if checkpoint_directory is not None:
         check_writable(checkpoint_directory)
