@@ -18,6 +18,7 @@ from utils.pipeline.batch_checks import check_keras, checked, number_of_classes,
 from utils.pipeline.batches import as_batches, class_indices, first_batch
 from utils.results.model_files import save_model
 from utils.training.checkpoints import fingerprint_of_data
+from utils.training.metrics import one_hot_rows
 from utils.training.models import model_1, model_2, model_3, model_4, whiten
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 from utils.training.tensorflow_engine import train_model
@@ -53,7 +54,7 @@ def custom_f1_score(y_true, y_pred):
     """
     y_pred = keras.ops.round(keras.ops.convert_to_tensor(y_pred))
     y_true = keras.ops.convert_to_tensor(y_true)
-    y_true = keras.ops.cast(_rows(y_true, y_pred), y_pred.dtype)
+    y_true = one_hot_rows(y_true, y_pred)
     true_positives = keras.ops.sum(y_true * y_pred, axis=0)
     counted_twice = keras.ops.sum(y_true, axis=0) + keras.ops.sum(y_pred, axis=0)
     return keras.ops.mean(2 * true_positives / keras.ops.maximum(counted_twice, 1))
@@ -265,24 +266,6 @@ def _accuracy(model, dataset):
         for images, labels, *_ in dataset
     ]
     return float(np.mean(np.concatenate(right)))
-
-
-def _rows(y_true, y_pred):
-    """Return labels as one-hot rows, also where a graph doesn't know their shape yet."""
-    classes = y_pred.shape[-1]
-
-    def from_indices():
-        return keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), classes, dtype=y_pred.dtype)
-
-    def as_they_are():
-        return keras.ops.cast(keras.ops.reshape(y_true, (-1, classes)), y_pred.dtype)
-
-    shape = y_true.shape
-    rank = shape.rank if hasattr(shape, "rank") else len(shape)  # TensorFlow's may be unknown
-    if rank is None or (rank == 2 and shape[-1] is None):
-        is_rows = keras.ops.size(y_true) == keras.ops.size(y_pred)
-        return keras.ops.cond(is_rows, as_they_are, from_indices)
-    return as_they_are() if rank == 2 and shape[-1] == classes else from_indices()
 
 
 def _check_names(models_list):

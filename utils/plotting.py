@@ -14,10 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
-import seaborn as sns
 from matplotlib.ticker import PercentFormatter
-from sklearn.metrics import confusion_matrix
 
 from utils.base.checks import positive_integer
 from utils.base.cifar10 import CLASS_NAMES, ROOT
@@ -29,12 +26,10 @@ from utils.results.figure_checks import (
     read_minutes,
     require,
 )
+from utils.results.figure_parts import draw_confusion, picture_titles, side_of_confusion
 
 MAX_COLUMNS = 8  # pictures a row that a notebook or a page is wide enough for
 NEAREST_UP_TO = 64  # pixels a side; larger pictures shrink when drawn, and "nearest" would alias
-ANNOTATED_UP_TO = 20  # classes of a confusion matrix; of more, colours alone can be read
-CELL = 0.14  # inches of each of more classes, for a name of 7 points beside it
-WHITE_TEXT_ABOVE = 71  # percent: there black and white text contrast alike with "Blues" (4.6:1)
 # Okabe-Ito blue and vermilion; dashes and markers tell the curves apart without any colour.
 TRAIN_LINE = {"color": "#0072B2", "linestyle": "-", "marker": "o", "markersize": 5}
 HELD_OUT_LINE = {"color": "#D55E00", "linestyle": "--", "marker": "s", "markersize": 5}
@@ -46,25 +41,6 @@ LOOKS = list(
         strict=True,
     )
 )
-
-
-def _picture_titles(labels, predictions, confidences, class_names):
-    """Return for each picture "true" or "true -> predicted", with a second line if confident."""
-    titles = [class_names[label] for label in labels]
-    if predictions is not None:
-        guesses = checked_labels("predictions", predictions, len(labels), len(class_names))
-        pairs = zip(labels, guesses, strict=True)
-        titles = [f"{class_names[true]} -> {class_names[guess]}" for true, guess in pairs]
-    if confidences is not None:
-        require(predictions is not None, "confidences without predictions: pass predictions too")
-        shares = np.asarray(confidences, dtype=float)
-        shares = shares.max(axis=1, initial=0) if shares.ndim == 2 else shares
-        require(
-            shares.shape == labels.shape and np.all((shares >= 0) & (shares <= 1)),
-            f"confidences are {confidences!r}: pass {len(labels)} probabilities in [0, 1]",
-        )
-        titles = [f"{name}\n{share:.0%} sure" for name, share in zip(titles, shares, strict=True)]
-    return titles
 
 
 @contextmanager
@@ -118,7 +94,7 @@ def show_images(
     """
     images = checked_images(images_patch)
     labels = checked_labels("labels", labels, len(images), len(class_names))
-    names = _picture_titles(labels, predictions, confidences, class_names)
+    names = picture_titles(labels, predictions, confidences, class_names)
     columns = min(math.ceil(math.sqrt(len(images))), MAX_COLUMNS) if columns is None else columns
     columns = min(positive_integer("columns", columns), len(images))
     rows = math.ceil(len(images) / columns)
@@ -212,27 +188,6 @@ def plot_accuracy_over_minutes(runs):
     return figure
 
 
-def _draw_confusion(axes, name, actual, predicted, class_names):
-    """Draw one confusion matrix whose rows are percentages, without a colour bar."""
-    counts = confusion_matrix(actual, predicted, labels=range(len(class_names)))
-    # At least 1, so that the row of a class that never occurs is 0 and not NaN.
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    few = len(class_names) <= ANNOTATED_UP_TO
-    look = {"vmin": 0, "vmax": 100, "cmap": "Blues", "linewidths": 0.5 * few, "square": True}
-    names = {"xticklabels": class_names, "yticklabels": class_names}
-    sns.heatmap(shares, annot=few, fmt=".1f", cbar=False, ax=axes, **look, **names)
-    for text, share in zip(axes.texts, shares.flat, strict=False):  # no texts if there are many
-        text.set(color="white" if share > WHITE_TEXT_ABOVE else "black", fontsize=9)
-    axes.set_title(f"{name}: accuracy {np.mean(actual == predicted):.1%}")
-    axes.set(xlabel="Predicted class", ylabel="True class")
-    size = None if few else 7
-    axes.tick_params(axis="y", rotation=0, labelsize=size)
-    axes.tick_params(axis="x", labelsize=size)
-    turned = 45 if few else 90
-    mode = {"ha": "right", "rotation_mode": "anchor"} if few else {}
-    plt.setp(axes.get_xticklabels(), rotation=turned, **mode)
-
-
 def plot_combined_confusion_heat_map(
     y_train_act,
     y_train_pred,
@@ -279,12 +234,11 @@ def plot_combined_confusion_heat_map(
     file_name = f"combined_{str6}_heat_map.pdf" if str6 else "combined_heat_map.pdf"
     path = Path(path or ROOT / "results" / file_name)
     require(path.suffix == ".pdf", f"path is {str(path)!r}: a PDF is written, end it in .pdf")
-    side = 6.25 if classes <= len(CLASS_NAMES) else 2 + max(4.5, CELL * classes)
-    side = side + 2 * (len(CLASS_NAMES) < classes <= ANNOTATED_UP_TO)
+    side = side_of_confusion(classes)
     with _open_figure(2 * side, side + 0.05) as figure:
         panels = figure.subplots(1, 2)
-        _draw_confusion(panels[0], "Train", train, train_pred, class_names)
-        _draw_confusion(panels[1], "Test", test, test_pred, class_names)
+        draw_confusion(panels[0], "Train", train, train_pred, class_names)
+        draw_confusion(panels[1], "Test", test, test_pred, class_names)
         figure.colorbar(panels[1].collections[0], ax=panels, label="Share of the true class (%)")
         figure.suptitle(f"Confusion matrices of {str6}" if str6 else "Confusion matrices")
         with atomic_path(path) as temporary:
