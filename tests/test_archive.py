@@ -1,6 +1,7 @@
 """What is taken as CIFAR-10's archive, and all that is refused."""
 
 import gzip
+import io
 import re
 import tarfile
 import tracemalloc
@@ -94,11 +95,37 @@ def test_sound_archive_is_accepted_by_its_content(repack, change):
         "data_batch_1",
         f"{FOLDER}/more/data_batch_1",
         f"{FOLDER}/data_batch_6",
-        "cifar-100-python/train",
+        "cifar-100-python/coarse",
     ],
 )
 def test_member_under_another_name_is_refused(repack, name):
     assert f"unknown member {name!r}" in refusal(repack(adding(name)))
+
+
+def test_files_of_both_kinds_are_refused(repack):
+    assert f"unknown member '{FOLDER}/" in refusal(repack(adding("cifar-100-python/train")))
+
+
+def packed_again(archive, path, change, mode="w:gz"):
+    """Pack the members of an archive again, each name changed, with what a Mac and we add."""
+    with tarfile.open(archive) as old, tarfile.open(path, mode) as new:
+        for info in old.getmembers():
+            content = old.extractfile(info).read()
+            beside = f"{FOLDER}/._{info.name.rpartition('/')[2]}"
+            for name, part in ((beside, b"Mac"), (info.name, content)):
+                renamed = member(change(name))
+                renamed.size = len(part)
+                new.addfile(renamed, io.BytesIO(part))
+        for name in ("extracted.json", ".DS_Store"):
+            new.addfile(member(change(f"{FOLDER}/{name}")))
+    return path
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w"])
+@pytest.mark.parametrize("before", ["", "./"])
+def test_an_archive_packed_again_is_taken(sample_archive, tmp_path, mode, before):
+    path = packed_again(sample_archive, tmp_path / "a.tar.gz", lambda name: before + name, mode)
+    assert dict(read_members(path)) == dict(read_members(sample_archive))
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,18 @@ def test_f1_is_a_metric_that_loads_without_custom_objects(tmp_path, suffix, one_
         assert scores["custom_f1_score"] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(None, None), (None, 3), None], ids=str)
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_f1_takes_labels_whose_shape_a_graph_does_not_know(shape, one_hot):
+    labels, probabilities = np.array([0, 1, 2, 2, 1]), np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1]]
+    given = np.eye(3)[labels] if one_hot else labels[:, None].astype(float)
+    if shape == (None, 3) and not one_hot:
+        shape = (None, 1)
+    signature = [tf.TensorSpec(shape, tf.float64), tf.TensorSpec((None, 3), tf.float32)]
+    found = tf.function(custom_f1_score, input_signature=signature)(given, probabilities)
+    assert float(found) == pytest.approx(float(custom_f1_score(labels, probabilities)))
+
+
 # ---- the builders
 
 

@@ -8,36 +8,50 @@ Source: https://www.cs.toronto.edu/~kriz/cifar.html; Alex Krizhevsky, "Learning 
 of Features from Tiny Images", 2009. The authors state no licence for the images.
 """
 
-import shutil
+from collections import namedtuple
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
-from tqdm import tqdm
 
-from utils.archive.batches import read_batch, read_label_names
+from utils.archive.batches import names_path, read_batch, read_label_names
 from utils.archive.fetch import any_source_answers, fetch
+from utils.archive.kept import (
+    ARCHIVE_NAME,
+    copy_archive,
+    is_kept,
+    local_path,
+    name_for,
+    note_source,
+)
 from utils.archive.members import (
-    BATCHES_FOLDER,
     TEST_BATCH,  # noqa: F401
     TRAIN_BATCHES,  # noqa: F401
     check_archive,
     extract,
+    find_batches,
+    folder_of,
     is_extracted,
-    is_valid,
+    source_of,
 )
 from utils.base import cifar10
 from utils.base.cifar10 import CLASS_NAMES, DATA_DIRECTORY, ROOT, picture_paths  # noqa: F401
-from utils.base.files import atomic_path, locked, remove_leftovers, sha256_of, write_text
+from utils.base.files import locked, remove_leftovers, sha256_of, write_text
 from utils.base.png import find_other_picture, looks_written, write_pictures
-from utils.pipeline.names_file import are_listed, has_block, known_lines
-
-ARCHIVE_NAME = "cifar-10-python.tar.gz"
+from utils.pipeline.names_file import (
+    are_listed,
+    has_block,
+    keep_apart,
+    known_lines,
+    write_classes,
+)
 
 OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 OFFICIAL_SIZE = 170_498_071  # bytes
 OFFICIAL_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
+CIFAR100_SIZE = 169_001_437  # bytes
+CIFAR100_SHA256 = "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
+Official = namedtuple("Official", ("size", "sha256", "sources"))
 # Byte-identical copies: the official host has been throttled to tens of kB/s since June 2026
 # (pytorch/vision issue 9536). The hash decides, so none of them has to be trusted.
 MIRRORS = (
@@ -53,7 +67,8 @@ def download_data(url, *, sha256=None, directory=None):
     Parameters
     ----------
     url : str or path-like
-        The official URL (its copies are tried first), another URL, ``file://``, or a path.
+        The official URL (its copies are tried first), `CIFAR100_URL`, another URL, ``file://``, or
+        a path. A folder in which the batches lie already is taken as it is.
     sha256 : str, optional
         Expected SHA-256, known for the official archive. Without it another archive is
         checked by content: the eight known members, readable to the end.
@@ -75,23 +90,27 @@ def download_data(url, *, sha256=None, directory=None):
     ConnectionError
         If no source gave the archive; the message says what each answered and the manual way.
     """
-    destination = Path(directory or cifar10.DATA_DIRECTORY) / ARCHIVE_NAME
-    local = _local_path(url)
+    local = local_path(url)
+    if local is not None and local.is_dir():
+        return find_batches(local)
+    folder = Path(directory or cifar10.DATA_DIRECTORY).expanduser()
     if local is not None:
-        return _copy_archive(local, destination, sha256)
-    official = url == OFFICIAL_URL
-    if official and sha256 is not None and sha256.lower() != OFFICIAL_SHA256:
+        return copy_archive(local, folder / name_for(local), sha256)
+    official = _official(url)
+    if official and sha256 is not None and sha256.lower() != official.sha256:
         raise ValueError(
-            f"sha256 is {sha256}, but {OFFICIAL_SHA256} is the official archive's; "
+            f"sha256 is {sha256}, but {official.sha256} is the official archive's; "
             "leave it out, or pass the URL of the archive that has it"
         )
-    size, sha256 = (OFFICIAL_SIZE, OFFICIAL_SHA256) if official else (None, sha256)
-    if is_valid(destination, sha256):
+    size, sha256, sources = official or (None, sha256, (url,))
+    destination = folder / name_for(url)
+    if is_kept(destination, url, sha256):
         return destination
     with locked(destination.parent):
-        if not is_valid(destination, sha256):  # another process may have brought it meanwhile
-            sources = (*MIRRORS, OFFICIAL_URL) if official else (url,)
+        if not is_kept(destination, url, sha256):  # another process may have brought it meanwhile
             fetch(sources, destination, lambda part: check_archive(part, sha256), size=size)
+            if sha256 is None:
+                note_source(destination, url)
     return destination
 
 
@@ -101,22 +120,23 @@ def archive_is_available(url, *, seconds=20):
     True if `url` is a path, if the archive is in ``data/`` already, or if a source answers within
     `seconds` (float).
     """
-    official = url == OFFICIAL_URL
-    kept = cifar10.DATA_DIRECTORY / ARCHIVE_NAME
-    if _local_path(url) is not None or is_valid(kept, OFFICIAL_SHA256 if official else None):
+    official = _official(url)
+    kept = cifar10.DATA_DIRECTORY / name_for(url)
+    if local_path(url) is not None or is_kept(kept, url, official and official.sha256):
         return True
-    return any_source_answers((*MIRRORS, url) if official else (url,), seconds)
+    return any_source_answers(official.sources if official else (url,), seconds)
 
 
 def extract_cifar10_data(directory, *, archive=None):
-    """Extract the archive's eight files; leave a finished extraction alone, repair a damaged one.
+    """Extract the archive's files; leave a finished extraction alone, repair a damaged one.
 
     Parameters
     ----------
     directory : path-like
-        The batches go to ``<directory>/cifar-10-batches-py``.
+        The batches go to ``<directory>/cifar-10-batches-py``, or ``cifar-100-python``.
     archive : path-like, optional
-        The archive, ``data/cifar-10-python.tar.gz`` of the repository by default.
+        What `download_data` returns; ``data/cifar-10-python.tar.gz`` of the repository by default.
+        A folder that has the batches already is taken as it is.
 
     Returns
     -------
@@ -130,10 +150,13 @@ def extract_cifar10_data(directory, *, archive=None):
     ValueError
         If the archive is damaged or holds anything but the eight known files.
     """
-    archive = Path(archive or cifar10.DATA_DIRECTORY / ARCHIVE_NAME)
+    archive = Path(archive or cifar10.DATA_DIRECTORY / ARCHIVE_NAME).expanduser()
+    directory = Path(directory).expanduser()
+    if archive.is_dir():
+        return find_batches(archive)
     if not archive.is_file():
         raise FileNotFoundError(f"{archive}: no archive there; run download_data first")
-    folder = Path(directory) / BATCHES_FOLDER
+    folder = directory / folder_of(archive)
     archive_sha256 = sha256_of(archive)
     if is_extracted(folder, archive_sha256):
         return folder
@@ -169,7 +192,9 @@ class ConvertDataToImages:
     """
 
     def __init__(self, *, images_directory=None):
-        self.images_directory = Path(images_directory or cifar10.DATA_DIRECTORY / "images")
+        images_directory = images_directory or cifar10.DATA_DIRECTORY / "images"
+        self.images_directory = Path(images_directory).expanduser()
+        self._archive_sha256 = None
         self.labels_names = []
         self.labels_dict = {}
         self.batch_data = np.empty((0, 3072), np.uint8)
@@ -191,16 +216,20 @@ class ConvertDataToImages:
         dict of int to str
             Label index to class name.
         """
-        self.load_label_names(Path(batch_paths).with_name("batches.meta"))
+        batch_paths = Path(batch_paths).expanduser()
+        self.load_label_names(names_path(batch_paths))
         self.create_image_labels_to_string()
         self.load_batch(batch_paths)
         self.convert_data_to_images(names_paths, end_file, verify=verify)
         return self.labels_dict
 
     def load_label_names(self, meta_file_path):
-        """Read the class names from ``batches.meta``; ValueError if they aren't CIFAR-10's."""
+        """Read the class names from ``batches.meta``; ValueError if they aren't CIFAR-10's.
+
+        Those of CIFAR-100 are in ``meta``.
+        """
         names = read_label_names(meta_file_path)
-        if tuple(names) != CLASS_NAMES:
+        if len(names) == len(CLASS_NAMES) and tuple(names) != CLASS_NAMES:
             raise ValueError(f"{meta_file_path}: the classes are {names}, expected CIFAR-10's")
         self.labels_names = names
 
@@ -216,6 +245,7 @@ class ConvertDataToImages:
     def load_batch(self, file_path):
         """Read and check a batch; see `utils.archive.batches.read_batch` for the errors."""
         self.batch_data, self.batch_labels, self.batch_filenames = read_batch(file_path)
+        self._archive_sha256 = source_of(Path(file_path).parent)
 
     def convert_data_to_images(self, names_paths, end_file, *, verify=False):
         """Write the loaded batch as pictures, then its lines to the names file.
@@ -236,8 +266,9 @@ class ConvertDataToImages:
         Raises
         ------
         ValueError
-            If nothing is loaded, `end_file` is neither 0 nor 1, or some of these names are another
-            batch's: the names file has them already, or their pictures are there.
+            If nothing is loaded, `end_file` is neither 0 nor 1, pictures of another archive are
+            there, or some of these names are another batch's: the names file has them already, or
+            their pictures are there.
         """
         if not self.labels_dict or not self.batch_filenames:
             raise ValueError("nothing to convert: load the label names and a batch first")
@@ -245,13 +276,17 @@ class ConvertDataToImages:
             raise ValueError(f"end_file is {end_file!r}, expected 0 or 1")
         names, labels = self.batch_filenames, self.batch_labels
         lines = [f"{name} {label}" for name, label in zip(names, labels, strict=True)]
-        paths = picture_paths(names, labels, images_directory=self.images_directory)
-        names_file = Path(names_paths)
+        places = {"images_directory": self.images_directory, "class_names": self.labels_names}
+        paths = picture_paths(names, labels, **places)
+        names_file = Path(names_paths).expanduser()
         is_listed = not verify and has_block(names_file, lines)
         if is_listed and looks_written(paths, self.batch_data):
             return
         self.create_images_folder()
         with locked(self.images_directory):
+            keep_apart(self.images_directory, self._archive_sha256)
+            if tuple(self.labels_names) != CLASS_NAMES:
+                write_classes(names_file, self.labels_names, self.images_directory)
             remove_leftovers(names_file)
             known = known_lines(names_file)
             listed = are_listed(lines, known, names_file)
@@ -266,35 +301,8 @@ class ConvertDataToImages:
                 write_text(names_file, "\n".join(known + lines) + ("" if end_file else "\n"))
 
 
-def _local_path(url):
-    """Return the path that `url` names, or None if it is to be fetched over HTTP."""
-    parts = urlsplit(str(url))
-    if parts.scheme in ("http", "https"):
-        return None
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(url)
-
-
-def _copy_archive(source, destination, sha256):
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no archive there; give a path or an http(s) URL")
-    digest = sha256 or sha256_of(source)
-    check_archive(source, sha256)
-    if is_valid(destination, digest):
-        return destination
-    with locked(destination.parent):
-        if not is_valid(destination, digest):  # another process may have copied it meanwhile
-            remove_leftovers(destination)
-            with atomic_path(destination) as temporary:
-                _copy(source, temporary)
-                check_archive(temporary, digest)
-    return destination
-
-
-def _copy(source, destination):
-    size = source.stat().st_size
-    with (
-        open(source, "rb") as file,
-        open(destination, "wb") as copy,
-        tqdm.wrapattr(copy, "write", total=size, desc="copy") as shown,
-    ):
-        shutil.copyfileobj(file, shown)
+def _official(url):
+    """Return (size, SHA-256, sources) of the official archive at `url`, None if it is another."""
+    if url == OFFICIAL_URL:
+        return Official(OFFICIAL_SIZE, OFFICIAL_SHA256, (*MIRRORS, url))
+    return Official(CIFAR100_SIZE, CIFAR100_SHA256, (url,)) if url == CIFAR100_URL else None

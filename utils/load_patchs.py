@@ -1,6 +1,7 @@
 """Names file in, patches out: ``tf.data`` pipelines of decoded pictures and their labels.
 
-Enters: a names file, one picture a line: ``<file name> <label index>``.
+Enters: a names file, one picture a line: ``<file name> <label index>``; `make_names_files` makes
+those of own pictures, with the names of their classes beside.
 Leaves: patches of ``(images float32 in [0, 1] of shape (patch, height, width, 3), labels int32)``.
 """
 
@@ -11,20 +12,23 @@ import numpy as np
 import tensorflow as tf
 
 from utils.base.checks import positive_integer
-from utils.base.cifar10 import picture_paths
+from utils.base.cifar10 import CLASS_NAMES, picture_paths
 from utils.base.png import MAX_PIXELS
 from utils.pipeline.augment import augment_patches, mirror_in_turn
 from utils.pipeline.batches import as_batches, class_indices, without_autotuning
-from utils.pipeline.names_file import read_names_file, split_names_file
+from utils.pipeline.names_file import read_classes, read_names_file, split_names_file
+from utils.pipeline.own_pictures import make_names_files
 from utils.pipeline.read_pictures import GROUP, NO_PICTURE, group_loader, to_float
 from utils.serving import picture_input
 
-__all__ = [
+__all__ = [  # what makes names files can be imported from here too
     "extract_labels",
     "get_patch",
     "handle_images_path_and_labels",
     "load_images_patch",
     "load_paths_labels",
+    "make_names_files",
+    "read_classes",
     "read_image_labels",
     "split_names_file",
 ]
@@ -55,7 +59,7 @@ def load_paths_labels(path):
     return [(name, label) for _, name, label in read_names_file(path)]
 
 
-def handle_images_path_and_labels(paths_labels, *, images_directory=None):
+def handle_images_path_and_labels(paths_labels, *, images_directory=None, class_names=CLASS_NAMES):
     """Turn (file name, label) pairs into paths and labels.
 
     Parameters
@@ -64,15 +68,18 @@ def handle_images_path_and_labels(paths_labels, *, images_directory=None):
         As `load_paths_labels` returns.
     images_directory : path-like, optional
         Where the class folders are; ``data/images`` of the repository by default.
+    class_names : sequence of str
+        Of the class folders, in label order: `read_classes` gives those of a names file.
 
     Returns
     -------
     paths : list of str
-    labels : list of int, 0 to 9
+    labels : list of int
     """
     names = [name for name, _ in paths_labels]
     labels = [label for _, label in paths_labels]
-    return picture_paths(names, labels, images_directory=images_directory), labels
+    places = {"images_directory": images_directory, "class_names": class_names}
+    return picture_paths(names, labels, **places), labels
 
 
 def get_patch(paths, labels, patch_size):
@@ -171,7 +178,8 @@ def read_image_labels(
     image_shape : tuple of int
         Height and width (channels may follow); pictures of another size are resized.
     images_directory : path-like, optional
-        Where the class folders are; ``data/images`` of the repository by default.
+        Where the class folders are: by default where the names file's own classes are, and
+        ``data/images`` of the repository for CIFAR-10's.
     shuffle : bool
         Another order in every pass, seeded; otherwise the order of the file. With a cache file,
         pictures are drawn from a buffer of 10,000.
@@ -214,11 +222,18 @@ def read_image_labels(
             f"alternate is {alternate}, cutout {cutout}, but nothing is augmented; pass max_shift"
         )
     numbers, names, labels = zip(*read_names_file(path), strict=True)
-    paths = picture_paths(names, labels, images_directory=images_directory)
+    classes = read_classes(path)
+    paths = picture_paths(
+        names,
+        labels,
+        images_directory=images_directory or classes.images_directory,
+        class_names=classes.names,
+    )
     _check_pictures_exist(path, numbers, paths)
     pictures = (tf.constant(paths), np.array(labels, np.int32))
     if alternate:
-        pictures += (np.arange(len(paths), dtype=np.int32),)
+        # Not the number of the line: where classes take turns, one would always look one way.
+        pictures += (np.random.default_rng(seed).permutation(len(paths)).astype(np.int32),)
     if shuffle and cache is None:
         dataset = tf.data.Dataset.from_tensor_slices(pictures).shuffle(len(paths), seed=seed)
         dataset = dataset.batch(GROUP)
@@ -230,7 +245,9 @@ def read_image_labels(
         num_parallel_calls=os.cpu_count(),
     )
     if cache is not None:
-        content = (paths, labels, height, width, GROUP, alternate)
+        content = (paths, labels, height, width, GROUP, alternate and seed)
+        if cache != "memory":  # files outlive changes of the pictures
+            content += ([(state.st_size, state.st_mtime_ns) for state in map(os.stat, paths)],)
         dataset = dataset.cache("" if cache == "memory" else _cache_file(cache, content))
     if shuffle and cache is not None:
         buffer = len(paths) if cache == "memory" else SHUFFLE_BUFFER

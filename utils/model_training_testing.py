@@ -14,10 +14,11 @@ from sklearn.metrics import accuracy_score, f1_score
 from utils.base.checks import positive_integer, positive_number
 from utils.base.files import check_writable
 from utils.pipeline.answers import answers_of
-from utils.pipeline.batch_checks import checked, number_of_classes, value_errors
+from utils.pipeline.batch_checks import check_keras, checked, number_of_classes, value_errors
 from utils.pipeline.batches import as_batches, class_indices, first_batch
 from utils.results.model_files import save_model
 from utils.training.checkpoints import fingerprint_of_data
+from utils.training.metrics import one_hot_rows
 from utils.training.models import model_1, model_2, model_3, model_4, whiten
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 from utils.training.targets import crossentropy
@@ -54,9 +55,7 @@ def custom_f1_score(y_true, y_pred):
     """
     y_pred = keras.ops.round(keras.ops.convert_to_tensor(y_pred))
     y_true = keras.ops.convert_to_tensor(y_true)
-    if y_true.shape != y_pred.shape:
-        y_true = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), y_pred.shape[-1])
-    y_true = keras.ops.cast(y_true, y_pred.dtype)
+    y_true = one_hot_rows(y_true, y_pred)
     true_positives = keras.ops.sum(y_true * y_pred, axis=0)
     counted_twice = keras.ops.sum(y_true, axis=0) + keras.ops.sum(y_pred, axis=0)
     return keras.ops.mean(2 * true_positives / keras.ops.maximum(counted_twice, 1))
@@ -157,6 +156,7 @@ def train_and_evaluate_models(
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
+    check_keras()
     _check_names(models_list)
     if checkpoint_directory is not None:
         check_writable(checkpoint_directory)

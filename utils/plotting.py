@@ -14,10 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
-import seaborn as sns
 from matplotlib.ticker import PercentFormatter
-from sklearn.metrics import confusion_matrix
 
 from utils.base.checks import positive_integer
 from utils.base.cifar10 import CLASS_NAMES, ROOT
@@ -29,10 +26,10 @@ from utils.results.figure_checks import (
     read_minutes,
     require,
 )
+from utils.results.figure_parts import draw_confusion, picture_titles, side_of_confusion
 
 MAX_COLUMNS = 8  # pictures a row that a notebook or a page is wide enough for
 NEAREST_UP_TO = 64  # pixels a side; larger pictures shrink when drawn, and "nearest" would alias
-WHITE_TEXT_ABOVE = 71  # percent: there black and white text contrast alike with "Blues" (4.6:1)
 # Okabe-Ito blue and vermilion; dashes and markers tell the curves apart without any colour.
 TRAIN_LINE = {"color": "#0072B2", "linestyle": "-", "marker": "o", "markersize": 5}
 HELD_OUT_LINE = {"color": "#D55E00", "linestyle": "--", "marker": "s", "markersize": 5}
@@ -44,24 +41,6 @@ LOOKS = list(
         strict=True,
     )
 )
-
-
-def _picture_titles(labels, predictions, confidences):
-    """Return for each picture "true" or "true -> predicted", with a second line if confident."""
-    titles = [CLASS_NAMES[label] for label in labels]
-    if predictions is not None:
-        guesses = checked_labels("predictions", predictions, len(labels))
-        pairs = zip(labels, guesses, strict=True)
-        titles = [f"{CLASS_NAMES[true]} -> {CLASS_NAMES[guess]}" for true, guess in pairs]
-    if confidences is not None:
-        require(predictions is not None, "confidences without predictions: pass predictions too")
-        shares = np.asarray(confidences, dtype=float)
-        require(
-            shares.shape == labels.shape and np.all((shares >= 0) & (shares <= 1)),
-            f"confidences are {confidences!r}: pass {len(labels)} probabilities in [0, 1]",
-        )
-        titles = [f"{name}\n{share:.0%} sure" for name, share in zip(titles, shares, strict=True)]
-    return titles
 
 
 @contextmanager
@@ -77,7 +56,14 @@ def _open_figure(width, height):
 
 
 def show_images(
-    images_patch, labels, *, predictions=None, confidences=None, columns=None, title=None
+    images_patch,
+    labels,
+    *,
+    predictions=None,
+    confidences=None,
+    columns=None,
+    title=None,
+    class_names=CLASS_NAMES,
 ):
     """Draw every picture of a patch under the name of its class.
 
@@ -88,12 +74,14 @@ def show_images(
         The true classes.
     predictions : array of shape (N,), int in 0-9, optional
         The predicted classes; the name becomes "true -> predicted".
-    confidences : array of shape (N,), float in [0, 1], optional
-        Probability of each predicted class, put below it.
+    confidences : array of shape (N,) or (N, classes), float in [0, 1], optional
+        Probability of each predicted class, put below it; of whole rows it is the largest.
     columns : int, optional
         Pictures a row; by default about as many as rows, at most 8.
     title : str, optional
         Title of the whole figure.
+    class_names : sequence of str
+        In label order.
 
     Returns
     -------
@@ -105,13 +93,15 @@ def show_images(
         If an array is empty, has the wrong shape, dtype or range, or lengths differ.
     """
     images = checked_images(images_patch)
-    labels = checked_labels("labels", labels, len(images))
-    names = _picture_titles(labels, predictions, confidences)
+    labels = checked_labels("labels", labels, len(images), len(class_names))
+    names = picture_titles(labels, predictions, confidences, class_names)
     columns = min(math.ceil(math.sqrt(len(images))), MAX_COLUMNS) if columns is None else columns
     columns = min(positive_integer("columns", columns), len(images))
     rows = math.ceil(len(images) / columns)
     # Inches: the longest name must fit in one line, the title at 0.1 a letter.
     cell_width, cell_height = (1.2, 1.4) if predictions is None else (1.75, 1.75)
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    cell_width = max(cell_width, 0.08 * longest)
     width = max(columns * cell_width, 0.1 * len(title or ""))
     interpolation = "nearest" if max(images.shape[1:3]) <= NEAREST_UP_TO else None
     with _open_figure(width, rows * cell_height + 0.3 * bool(title)) as figure:
@@ -198,24 +188,15 @@ def plot_accuracy_over_minutes(runs):
     return figure
 
 
-def _draw_confusion(axes, name, actual, predicted):
-    """Draw one confusion matrix whose rows are percentages, without a colour bar."""
-    counts = confusion_matrix(actual, predicted, labels=range(len(CLASS_NAMES)))
-    # At least 1, so that the row of a class that never occurs is 0 and not NaN.
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    look = {"vmin": 0, "vmax": 100, "cmap": "Blues", "linewidths": 0.5, "square": True}
-    names = {"xticklabels": CLASS_NAMES, "yticklabels": CLASS_NAMES}
-    sns.heatmap(shares, annot=True, fmt=".1f", cbar=False, ax=axes, **look, **names)
-    for text, share in zip(axes.texts, shares.flat, strict=True):
-        text.set(color="white" if share > WHITE_TEXT_ABOVE else "black", fontsize=9)
-    axes.set_title(f"{name}: accuracy {np.mean(actual == predicted):.1%}")
-    axes.set(xlabel="Predicted class", ylabel="True class")
-    axes.tick_params(axis="y", rotation=0)
-    plt.setp(axes.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
-
-
 def plot_combined_confusion_heat_map(
-    y_train_act, y_train_pred, y_test_act, y_test_pred, str6="", *, path=None
+    y_train_act,
+    y_train_pred,
+    y_test_act,
+    y_test_pred,
+    str6="",
+    *,
+    path=None,
+    class_names=CLASS_NAMES,
 ):
     """Draw the confusion matrices of train and test side by side and save them as PDF.
 
@@ -231,6 +212,8 @@ def plot_combined_confusion_heat_map(
         Tag for the title and the file name, such as a model's name.
     path : str or pathlib.Path ending in ".pdf", optional
         By default ``results/combined_<str6>_heat_map.pdf`` below the repository root.
+    class_names : sequence of str
+        In label order. Of more than 20, cells are coloured without numbers.
 
     Returns
     -------
@@ -242,18 +225,20 @@ def plot_combined_confusion_heat_map(
         If an array is empty or holds anything but class indices, lengths differ, `str6` contains
         a path separator, or `path` does not end in ".pdf".
     """
-    train = checked_labels("y_train_act", y_train_act)
-    test = checked_labels("y_test_act", y_test_act)
-    train_pred = checked_labels("y_train_pred", y_train_pred, len(train))
-    test_pred = checked_labels("y_test_pred", y_test_pred, len(test))
+    classes = len(class_names)
+    train = checked_labels("y_train_act", y_train_act, classes=classes)
+    test = checked_labels("y_test_act", y_test_act, classes=classes)
+    train_pred = checked_labels("y_train_pred", y_train_pred, len(train), classes)
+    test_pred = checked_labels("y_test_pred", y_test_pred, len(test), classes)
     require(not set("/\\") & set(str6), f"str6 is {str6!r}: leave out / and \\, or pass path=...")
     file_name = f"combined_{str6}_heat_map.pdf" if str6 else "combined_heat_map.pdf"
     path = Path(path or ROOT / "results" / file_name)
     require(path.suffix == ".pdf", f"path is {str(path)!r}: a PDF is written, end it in .pdf")
-    with _open_figure(12.5, 6.3) as figure:
+    side = side_of_confusion(classes)
+    with _open_figure(2 * side, side + 0.05) as figure:
         panels = figure.subplots(1, 2)
-        _draw_confusion(panels[0], "Train", train, train_pred)
-        _draw_confusion(panels[1], "Test", test, test_pred)
+        draw_confusion(panels[0], "Train", train, train_pred, class_names)
+        draw_confusion(panels[1], "Test", test, test_pred, class_names)
         figure.colorbar(panels[1].collections[0], ax=panels, label="Share of the true class (%)")
         figure.suptitle(f"Confusion matrices of {str6}" if str6 else "Confusion matrices")
         with atomic_path(path) as temporary:

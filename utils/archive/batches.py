@@ -1,4 +1,4 @@
-"""Batch files of CIFAR-10 (Python-2 pickles) in, checked arrays and lists out.
+"""Batch files of CIFAR-10 or CIFAR-100 (Python-2 pickles) in, checked arrays and lists out.
 
 Source: https://www.cs.toronto.edu/~kriz/cifar.html. A pickle can run code when it is read, so
 the unpickler here knows the three names that a genuine batch needs and refuses all others; and
@@ -17,6 +17,8 @@ from utils.base.checks import is_reserved_name
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")  # 250, as ".png" may be added
 ROW = 3072  # bytes of a picture
+LABELS = {"labels": 10, "fine_labels": 100}  # CIFAR-10's and CIFAR-100's, with how many classes
+NAMES = {"label_names": 10, "fine_label_names": 100}
 ALLOWED_GLOBALS = {
     (module, name)
     for module, names in {
@@ -66,7 +68,7 @@ def read_batch(path):
     Returns
     -------
     data : ndarray of uint8, shape (N, 3072), 0 to 255
-    labels : list of N int, 0 to 9
+    labels : list of N int, 0 to 9, or of CIFAR-100 its fine labels, 0 to 99
     filenames : list of N str, all different
 
     Raises
@@ -76,12 +78,22 @@ def read_batch(path):
     ValueError
         If the file is no genuine batch; the message names the file and what is wrong with it.
     """
-    return _read(path, ("data", "labels", "filenames"), _check_batch)
+    return _read(path, ("data", LABELS, "filenames"), _check_batch)
 
 
 def read_label_names(path):
-    """Read the ten class names, a list of str, from the ``batches.meta`` file at `path`."""
-    return _read(path, ("label_names",), _check_label_names)
+    """Read the class names, a list of 10 or 100 str, from the file of them at `path`.
+
+    That is CIFAR-10's ``batches.meta`` or CIFAR-100's ``meta``.
+    """
+    return _read(path, (NAMES,), _check_label_names)
+
+
+def names_path(batch_path):
+    """Return where the class names of the batch at `batch_path` (path-like) are."""
+    path = Path(batch_path)
+    other = path.with_name("meta")
+    return other if other.is_file() else path.with_name("batches.meta")
 
 
 def _read(path, keys, check):
@@ -93,16 +105,22 @@ def _read(path, keys, check):
     try:
         content = _BatchUnpickler(file, encoding="latin1").load()
         file.close()  # its memory serves for the pixels; to ask for more takes as long as to read
-        missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+        found, classes, missing = [], 0, []
+        for key in keys:
+            names = key if isinstance(key, dict) else {key: 0}
+            held = [name for name in names if isinstance(content, dict) and name in content]
+            missing += [] if held else [next(iter(names))]
+            found += [content[name] for name in held[:1]]
+            classes += names[held[0]] if held else 0
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
-        return check(*(content[key] for key in keys))
+        return check(*found, classes)
     except Exception as error:  # damaged pickles raise almost anything
         reason = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"{path}: not a CIFAR-10 batch: {reason}; extract it again") from error
 
 
-def _check_batch(data, labels, filenames):
+def _check_batch(data, labels, filenames, classes):
     pixels = _to_array(data)
     if not isinstance(labels, list) or not isinstance(filenames, list):
         raise ValueError("labels and filenames must be lists")
@@ -112,15 +130,18 @@ def _check_batch(data, labels, filenames):
             "the three must be as many"
         )
     for index, label in enumerate(labels):
-        if type(label) is not int or not 0 <= label <= 9:
-            raise ValueError(f"label {reprlib.repr(label)} of image {index}, expected 0 to 9")
+        if type(label) is not int or not 0 <= label < classes:
+            raise ValueError(
+                f"label {reprlib.repr(label)} of image {index}, expected 0 to {classes - 1}"
+            )
     _check_names(filenames)
     return pixels, labels, filenames
 
 
-def _check_label_names(names):
-    if not isinstance(names, list) or len(names) != 10:
-        raise ValueError(f"label_names is {reprlib.repr(names)}, expected a list of ten names")
+def _check_label_names(names, classes):
+    if not isinstance(names, list) or len(names) != classes:
+        many = "ten" if classes == 10 else classes
+        raise ValueError(f"label_names is {reprlib.repr(names)}, expected a list of {many} names")
     _check_names(names)
     return names
 

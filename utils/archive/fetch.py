@@ -56,7 +56,7 @@ def fetch(urls, destination, check, *, size=None):
             part.replace(destination)
             return
         except (requests.RequestException, SourceError, ValueError) as error:
-            answers.append(f"{url}: {error}")
+            answers.append(f"{url}: {explain(error)}")
     raise ConnectionError(
         "no source gave the archive:\n  " + "\n  ".join(answers) + "\nDownload it by hand, "
         f"put it at {destination}, or pass its path instead of a URL."
@@ -64,24 +64,49 @@ def fetch(urls, destination, check, *, size=None):
 
 
 def any_source_answers(urls, seconds=20):
-    """Tell whether at least one of `urls` (sequence of str) answers within `seconds` (float)."""
+    """Tell whether one of `urls` (sequence of str) answers within `seconds` (float).
+
+    If none does, print what each of them said.
+    """
     pool = ThreadPoolExecutor(len(urls))
-    probes = [pool.submit(_answers, url, seconds / 2) for url in urls]
+    probes = {pool.submit(_refusal, url, seconds / 2): url for url in urls}
+    reasons = dict.fromkeys(urls, f"no answer within {seconds:g} seconds")
     try:
-        return any(probe.result() for probe in as_completed(probes, timeout=seconds))
+        for probe in as_completed(probes, timeout=seconds):
+            reasons[probes[probe]] = probe.result()
+            if probe.result() is None:
+                return True
     except FuturesTimeoutError:
-        return False
+        pass
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+    print("No source answers:", *(f"{url}: {why}" for url, why in reasons.items()), sep="\n  ")
+    return False
 
 
-def _answers(url, timeout):
+def _refusal(url, timeout):
+    """Return why nothing can be fetched from `url` (str), or None if it answers."""
     try:
         with requests.get(url, stream=True, timeout=timeout) as response:
-            kind = response.headers.get("Content-Type", "")
-            return response.ok and "html" not in kind  # a page to log in to is no answer
-    except requests.RequestException:
-        return False
+            if not response.ok:
+                return f"HTTP {response.status_code} {response.reason}"
+            if "html" in response.headers.get("Content-Type", ""):
+                return "a web page instead of an archive; there may be a page to log in to"
+            return None
+    except (requests.RequestException, ValueError) as error:
+        return explain(error)
+
+
+def explain(error):
+    """Return what `error` (Exception) says, with the remedy where it is known."""
+    text = str(error)
+    if "SOCKS" in text:
+        return f"{text} Install it: pip install 'requests[socks]'"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"{text}; name your network's certificates: export REQUESTS_CA_BUNDLE=/path/to.pem"
+    if "407" in text:
+        return f"{text}; put name and password into HTTPS_PROXY: http://name:password@host:port"
+    return text
 
 
 def _download_checked(url, part, check, size):

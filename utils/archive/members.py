@@ -1,7 +1,8 @@
 """The archive file: which members it may have, whether it is whole, and its extraction.
 
-Enters: a ``.tar.gz`` in the format of ``cifar-10-python.tar.gz``. Leaves: the names and bytes of
-its eight files, in memory or in a folder, or a ValueError that names what is wrong.
+Enters: a ``.tar.gz``, or a plain tar, in the format of ``cifar-10-python.tar.gz`` or
+``cifar-100-python.tar.gz``; its content decides, whatever it is called. Leaves: the names and
+bytes of its files, in memory or in a folder, or a ValueError that names what is wrong.
 """
 
 import gzip
@@ -10,6 +11,7 @@ import json
 import shutil
 import tarfile
 import zlib
+from contextlib import contextmanager, nullcontext
 
 from tqdm import tqdm
 
@@ -19,7 +21,15 @@ BATCHES_FOLDER = "cifar-10-batches-py"
 TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_BATCH = "test_batch"
 MEMBERS = frozenset({"batches.meta", "readme.html", TEST_BATCH, *TRAIN_BATCHES})
+CIFAR100_FOLDER = "cifar-100-python"
+FILES = {  # of each kind of archive, by its folder
+    BATCHES_FOLDER: MEMBERS,
+    CIFAR100_FOLDER: frozenset({"meta", "train", "test"}),
+}
+# What packing a folder adds: our own record of the extraction, an editor's copy in CIFAR-100's.
+LEFT_OUT = {"extracted.json", "file.txt~", ".DS_Store"}
 MEMBER_SIZE_CAP = 31_100_000  # bytes; a genuine batch has 31.04 million
+CIFAR100_SIZE_CAP = 155_300_000  # bytes; its one training batch has 155.25 million
 OVERHEAD_CAP = 1 << 20  # bytes of headers and padding; a genuine archive has about 10 thousand
 CHUNK = 1 << 18  # bytes
 # What damage or malice in an archive raises, in Python's readers and in the checks here.
@@ -27,26 +37,28 @@ UNREADABLE = (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, Recur
 
 
 def read_members(archive):
-    """Yield (name, bytes) of the eight files in the `archive` (path-like), in its order.
+    """Yield (name, bytes) of the files in the `archive` (path-like), in its order.
 
     Raises
     ------
     ValueError
         If the archive is damaged, or has a member that is unknown, too large, doubled, or no
-        regular file, or lacks one of the eight.
+        regular file, or lacks one.
     """
-    missing = set(MEMBERS)
+    kind, missing = None, set(MEMBERS)
     try:
-        # tarfile's own "r|gz" would leave gzip's checksum unread, and with it damaged pixels.
-        with (
-            gzip.open(archive) as packed,
-            _Capped(packed) as capped,
-            tarfile.open(fileobj=capped, mode="r|") as tar,
-        ):
+        with _opened(archive) as (tar, capped):
             for member in tar:
-                if member.isdir() and member.name == BATCHES_FOLDER:
+                folder, name = _place(member)
+                if kind is None and folder in FILES:
+                    kind, missing = folder, set(FILES[folder])
+                if member.isdir() and not name and folder in ("", kind):
                     continue
-                name = _checked_name(member, missing)
+                if member.isreg() and _is_left_out(folder, name):
+                    continue
+                if folder != kind or name not in FILES[kind]:
+                    raise ValueError(f"unknown member {member.name!r}")
+                _check_member(member, name in missing)
                 missing.remove(name)
                 capped.left += member.size
                 yield name, tar.extractfile(member).read()
@@ -61,6 +73,33 @@ def read_members(archive):
             f"{archive}: damaged or not CIFAR-10's .tar.gz archive: {error}; "
             "delete it and download it again"
         ) from error
+
+
+def folder_of(archive):
+    """Return the folder (str) that the files of `archive` (path-like) are in, a key of `FILES`.
+
+    CIFAR-10's if it can't be read: `read_members` says why.
+    """
+    try:
+        with _opened(archive) as (tar, _):
+            return next(folder for folder, _ in map(_place, tar) if folder in FILES)
+    except (StopIteration, *UNREADABLE):
+        return BATCHES_FOLDER
+
+
+@contextmanager
+def _opened(archive):
+    """Open an archive, packed or not; yield it and the reader that bounds it."""
+    with open(archive, "rb") as file:
+        is_packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        # tarfile's own "r|gz" would leave gzip's checksum unread, and with it damaged pixels.
+        with (
+            gzip.open(file) if is_packed else nullcontext(file) as plain,
+            _Capped(plain) as capped,
+            tarfile.open(fileobj=capped, mode="r|") as tar,
+        ):
+            yield tar, capped
 
 
 def check_archive(archive, sha256=None):
@@ -92,9 +131,10 @@ def extract(archive, folder, archive_sha256):
     shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
     staging.mkdir()
     try:
-        for name, content in tqdm(read_members(archive), total=len(MEMBERS), desc="extract"):
+        files = FILES[folder.name]
+        for name, content in tqdm(read_members(archive), total=len(files), desc="extract"):
             (staging / name).write_bytes(content)
-        sums = {name: sha256_of(staging / name) for name in sorted(MEMBERS)}
+        sums = {name: sha256_of(staging / name) for name in sorted(files)}
         record = {"archive_sha256": archive_sha256, "sha256": sums}
         write_text(staging / "extracted.json", json.dumps(record, indent=2))
         shutil.rmtree(folder, ignore_errors=True)
@@ -103,11 +143,37 @@ def extract(archive, folder, archive_sha256):
         shutil.rmtree(staging, ignore_errors=True)  # room on a full disk
 
 
+def source_of(folder):
+    """Return the SHA-256 of the archive that `folder` (pathlib.Path) was extracted from, or None.
+
+    None also for batches that something else than `extract` has put there.
+    """
+    try:
+        return json.loads((folder / "extracted.json").read_text("utf-8"))["archive_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def find_batches(folder):
+    """Return the folder with the batches of an archive, in or below `folder` (pathlib.Path).
+
+    FileNotFoundError naming `folder` if there are none.
+    """
+    for place in (folder, *(folder / name for name in FILES)):
+        for files in FILES.values():
+            if all((place / name).is_file() for name in files - {"readme.html"}):
+                return place
+    raise FileNotFoundError(
+        f"{folder}: a folder without CIFAR-10's batches; pass the .tar.gz, or the folder in which "
+        f"{', '.join(sorted(MEMBERS - {'readme.html'}))} lie"
+    )
+
+
 def is_extracted(folder, archive_sha256):
     """Tell whether `folder` holds what a finished extraction of this archive left there."""
     try:
         record = json.loads((folder / "extracted.json").read_text(encoding="utf-8"))
-        sums = {name: sha256_of(folder / name) for name in MEMBERS}
+        sums = {name: sha256_of(folder / name) for name in FILES[folder.name]}
     except (OSError, ValueError):
         return False
     return record == {"archive_sha256": archive_sha256, "sha256": sums}
@@ -130,17 +196,26 @@ class _Capped(io.RawIOBase):
         return content
 
 
-def _checked_name(member, missing):
-    folder, _, name = member.name.partition("/")
-    if folder != BATCHES_FOLDER or name not in MEMBERS:
-        raise ValueError(f"unknown member {member.name!r}")
+def _place(member):
+    """Return folder and name of a member (two str), either of which may be empty."""
+    folder, _, name = member.name.removeprefix("./").rstrip("/").partition("/")
+    return ("", "") if folder == "." else (folder, name)
+
+
+def _is_left_out(folder, name):
+    """Tell whether a member is none of the archive's, but of who packed it: a Mac, or this code."""
+    last = (name or folder).rpartition("/")[2]
+    return name in LEFT_OUT or last == ".DS_Store" or last.startswith("._")
+
+
+def _check_member(member, is_first):
     if not member.isreg():
         raise ValueError(f"member {member.name!r} is not a regular file")
-    if not 0 <= member.size <= MEMBER_SIZE_CAP:
+    cap = CIFAR100_SIZE_CAP if CIFAR100_FOLDER in member.name else MEMBER_SIZE_CAP
+    if not 0 <= member.size <= cap:
         raise ValueError(
             f"member {member.name!r} has {member.size:,} bytes, "
-            f"more than the {MEMBER_SIZE_CAP:,} of any genuine one"
+            f"more than the {cap:,} of any genuine one"
         )
-    if name not in missing:
+    if not is_first:
         raise ValueError(f"member {member.name!r} occurs twice")
-    return name

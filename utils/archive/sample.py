@@ -14,7 +14,7 @@ import tarfile
 import numpy as np
 from PIL import Image, ImageDraw
 
-from utils.archive.members import BATCHES_FOLDER, TEST_BATCH, TRAIN_BATCHES
+from utils.archive.members import BATCHES_FOLDER, CIFAR100_FOLDER, TEST_BATCH, TRAIN_BATCHES
 from utils.base.cifar10 import CLASS_NAMES
 from utils.base.files import atomic_path
 
@@ -105,7 +105,7 @@ COLOURS = {
 COLOUR_SPREAD = 30  # standard deviation of each channel, of 255
 
 
-def write_sample_archive(path, *, images_per_batch=400, seed=0):
+def write_sample_archive(path, *, images_per_batch=400, seed=0, classes=10):
     """Draw a sample and write it as an archive of five training batches and a test batch.
 
     Parameters
@@ -113,21 +113,33 @@ def write_sample_archive(path, *, images_per_batch=400, seed=0):
     path : path-like
         Ends in ``.tar.gz``; the same arguments write the same bytes.
     images_per_batch : int
-        As many of each class; at least 10.
+        As many of each class; at least one.
     seed : int
+    classes : {10, 100}
+        In the format of CIFAR-10, or of CIFAR-100 with one training batch. Of a hundred, ten are
+        drawn alike.
 
     Returns
     -------
     path-like
         `path`.
     """
-    if images_per_batch < len(CLASS_NAMES):
-        raise ValueError(f"images_per_batch is {images_per_batch!r}, expected at least 10")
+    if images_per_batch < classes:
+        raise ValueError(f"images_per_batch is {images_per_batch!r}, expected at least {classes}")
     random = np.random.default_rng(seed)
-    files = {"batches.meta": _python2_pickle({"label_names": list(CLASS_NAMES), "num_vis": 3072})}
-    for name in (*TRAIN_BATCHES, TEST_BATCH):
-        files[name] = _python2_pickle(_draw_batch(name, images_per_batch, random))
-    files["readme.html"] = b"<p>Drawn pictures in the format of CIFAR-10.</p>\n"
+    if classes == len(CLASS_NAMES):
+        folder, kind = BATCHES_FOLDER, ("labels", list(CLASS_NAMES))
+        meta = {"label_names": list(CLASS_NAMES), "num_vis": 3072}
+        files = {"batches.meta": _python2_pickle(meta)}
+        for name in (*TRAIN_BATCHES, TEST_BATCH):
+            files[name] = _python2_pickle(_draw_batch(name, images_per_batch, random, *kind))
+        files["readme.html"] = b"<p>Drawn pictures in the format of CIFAR-10.</p>\n"
+    else:
+        names = [f"{CLASS_NAMES[label % 10]}_{label // 10}" for label in range(classes)]
+        folder, kind = CIFAR100_FOLDER, ("fine_labels", names)
+        files = {"meta": _python2_pickle({"fine_label_names": names})}
+        for name, count in (("train", 5 * images_per_batch), ("test", images_per_batch)):
+            files[name] = _python2_pickle(_draw_batch(name, count, random, *kind))
     with (
         atomic_path(path) as temporary,
         open(temporary, "wb") as file,
@@ -135,7 +147,7 @@ def write_sample_archive(path, *, images_per_batch=400, seed=0):
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
         for name, content in files.items():
-            member = tarfile.TarInfo(f"{BATCHES_FOLDER}/{name}")
+            member = tarfile.TarInfo(f"{folder}/{name}")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return path
@@ -174,14 +186,15 @@ def draw_picture(class_name, random):
     return np.clip(pixels * random.uniform(0.5, 1) + noise, 0, 255).astype(np.uint8)
 
 
-def _draw_batch(name, count, random):
-    labels = random.permutation(np.arange(count) % len(CLASS_NAMES)).tolist()
-    pictures = np.stack([draw_picture(CLASS_NAMES[label], random) for label in labels])
+def _draw_batch(name, count, random, key, names):
+    labels = random.permutation(np.arange(count) % len(names)).tolist()
+    drawn = [CLASS_NAMES[label % len(CLASS_NAMES)] for label in labels]
+    pictures = np.stack([draw_picture(one, random) for one in drawn])
     return {
         "batch_label": name.replace("_", " "),
-        "labels": labels,
+        key: labels,
         "data": pictures.transpose(0, 3, 1, 2).reshape(count, -1).copy(),
-        "filenames": [f"{CLASS_NAMES[c]}_{name}_{i:05d}.png" for i, c in enumerate(labels)],
+        "filenames": [f"{names[c]}_{name}_{i:05d}.png" for i, c in enumerate(labels)],
     }
 
 

@@ -1,15 +1,23 @@
 """Files that are whole or not there: bytes in, a finished file under its final name out."""
 
+import errno
 import glob
 import hashlib
 import os
+import secrets
 import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, SoftFileLock
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 HOUR = 3600  # seconds; no write takes that long
 
 
@@ -26,7 +34,8 @@ def atomic_path(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path, older_than=HOUR)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    # Threads of one process may write the same file, and processes of two machines have one number.
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(6)}.part{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -68,8 +77,21 @@ def locked(directory):
     OSError, naming `directory`, if it can't be written.
     """
     check_writable(directory)  # a FileLock tries some places for ever
-    with FileLock(Path(directory) / ".lock"):
+    path = Path(directory) / ".lock"
+    with FileLock(path) if _knows_locks(path) else SoftFileLock(path.with_name(".soft_lock")):
         yield
+
+
+def _knows_locks(path):
+    """Tell whether the file system of `path` locks files; some of a network's don't."""
+    if fcntl is None:  # Windows
+        return True
+    with open(path, "a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in NO_LOCKS
+    return True
 
 
 def write_text(path, text):

@@ -33,11 +33,13 @@ def batches_of(images, labels, batch_size, *, shuffle=None, translate=None, flip
     """
     count = len(labels)
     images, labels = tf.constant(images), tf.constant(labels, tf.int32)
+    # Not by the number: where classes take turns, one would always look one way.
+    turns = np.random.default_rng(shuffle).permutation(count).astype(np.int32)
     numbers = tf.data.Dataset.range(count, output_type=tf.int32)
     if shuffle is not None:
         numbers = numbers.shuffle(count, seed=shuffle)
     batches = numbers.batch(batch_size).map(
-        lambda index: (tf.gather(images, index), tf.gather(labels, index), index)
+        lambda index: (tf.gather(images, index), tf.gather(labels, index), tf.gather(turns, index))
     )
     if flip == "alternate":
         batches = mirror_in_turn(batches)

@@ -15,6 +15,21 @@ SUM_TOLERANCE = 0.01  # of probabilities, which bfloat16 rounds
 OVERSHOOT = 0.1  # that bicubic resizing and changes of contrast may leave beyond [0, 1]
 
 
+def check_keras():
+    """Raise ValueError unless Keras is set as a training by TensorFlow needs it."""
+    backend, order = keras.backend.backend(), keras.config.image_data_format()
+    if backend != "tensorflow":
+        raise ValueError(
+            f"Keras's backend is {backend}, but this trains by TensorFlow; set "
+            "KERAS_BACKEND=tensorflow, or train by experiments.train, which knows jax too"
+        )
+    if order != "channels_last":
+        raise ValueError(
+            f"Keras's image_data_format is {order}, but pictures here have their channels last; "
+            "set it by keras.config.set_image_data_format, or in ~/.keras/keras.json"
+        )
+
+
 def number_of_classes(model, images):
     """Return how many classes `model` (keras.Model) tells apart in `images`, a batch.
 

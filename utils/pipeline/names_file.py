@@ -1,13 +1,67 @@
-"""Names files: text, one picture a line, ``<file name> <label index>``."""
+"""Names files: text, one picture a line, ``<file name> <label index>``.
 
+Beside one of other classes than CIFAR-10's lies ``<its name without suffix>.classes.json``, which
+holds their names in label order and where their folders are.
+"""
+
+import json
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from utils.base.checks import is_reserved_name
+from utils.base.cifar10 import CLASS_NAMES
 from utils.base.files import write_text
 
 PLAIN_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f-\x9f]+")
+
+LABEL = re.compile(r"0|[1-9][0-9]{0,3}")
+
+
+class Classes(NamedTuple):
+    """What the labels of a names file mean.
+
+    Attributes
+    ----------
+    names : tuple of str
+        In label order.
+    images_directory : pathlib.Path or None
+        Where the class folders are; None is the default place.
+    """
+
+    names: tuple
+    images_directory: Path | None
+
+
+def read_classes(path):
+    """Return the `Classes` of the names file at `path` (path-like): CIFAR-10's if it has no other.
+
+    ValueError naming the file beside it, if that is damaged.
+    """
+    beside = _beside(path)
+    if not beside.is_file():
+        return Classes(CLASS_NAMES, None)
+    try:
+        content = json.loads(beside.read_text(encoding="utf-8"))
+        names = tuple(map(str, content["class_names"]))
+        folder = content.get("images_directory")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{beside}: no list of class names; make the names files anew") from error
+    return Classes(names, None if folder is None else Path(os.path.join(beside.parent, folder)))
+
+
+def write_classes(path, names, images_directory=None):
+    """Write beside the names file at `path` what its labels mean; see `Classes`."""
+    beside = _beside(path)
+    content = {"class_names": list(names)}
+    if images_directory is not None:  # both may be moved together
+        content["images_directory"] = os.path.relpath(images_directory, beside.parent)
+    write_text(beside, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _beside(path):
+    return Path(path).with_suffix(".classes.json")
 
 
 def read_names_file(path):
@@ -21,7 +75,8 @@ def read_names_file(path):
     Returns
     -------
     list of (int, str, int)
-        Line number from 1, file name, and label from 0 to 9, in the order of the file.
+        Line number from 1, file name, and label from 0 to 9, or to the number of its classes - 1,
+        in the order of the file.
 
     Raises
     ------
@@ -65,7 +120,10 @@ def split_names_file(path, train_path, validation_path, *, validation_size=5000,
     lines = [f"{name} {label}" for _, name, label in read_names_file(path)]
     labels = [line.rpartition(" ")[2] for line in lines]
     parts = train_test_split(lines, test_size=validation_size, random_state=seed, stratify=labels)
+    classes = read_classes(path)
     for part, place in zip(parts, (train_path, validation_path), strict=True):
+        if classes != (CLASS_NAMES, None):
+            write_classes(place, *classes)
         write_text(place, "\n".join(part))
 
 
@@ -100,6 +158,23 @@ def are_listed(lines, known, path):
     return bool(shared)
 
 
+def keep_apart(images_directory, archive_sha256):
+    """Note which archive the pictures in `images_directory` (pathlib.Path) are of.
+
+    ValueError if they are another's; without a hash (None) nothing is known, and nothing done.
+    """
+    note = images_directory / ".archive"
+    found = note.read_text("utf-8").strip() if note.is_file() else None
+    if archive_sha256 is None or found == archive_sha256:
+        return
+    if found is not None:
+        raise ValueError(
+            f"{images_directory}: has the pictures of another archive, of SHA-256 {found}; pass "
+            "another images_directory and names file, or delete these"
+        )
+    write_text(note, f"{archive_sha256}\n")
+
+
 def _list_names(path):
     """Read a names file as `read_names_file` does; one without a line gives an empty list."""
     path = Path(path)
@@ -109,8 +184,9 @@ def _list_names(path):
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text file in UTF-8: {error}") from error
+    classes = len(read_classes(path).names)
     return [
-        (number, *_parse_line(path, number, line))
+        (number, *_parse_line(path, number, line, classes))
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
@@ -121,13 +197,13 @@ def _stem(line):
     return line.rpartition(" ")[0].lower().removesuffix(".png")
 
 
-def _parse_line(path, number, line):
+def _parse_line(path, number, line, classes):
     name, _, label = line.strip().rpartition(" ")
     name = name.strip()
-    if not name or len(label) != 1 or label not in "0123456789":
+    if not name or not LABEL.fullmatch(label) or int(label) >= classes:
         raise ValueError(
             f"{path}, line {number}: {line.strip()!r} is not '<file name> <label index>' "
-            "with a label from 0 to 9"
+            f"with a label from 0 to {classes - 1}"
         )
     if not PLAIN_NAME.fullmatch(name) or is_reserved_name(name):
         raise ValueError(f"{path}, line {number}: {name!r} is not a plain file name")

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from utils.base.checks import positive_integer
-from utils.base.cifar10 import CLASS_NAMES
 
 
 def require(fine, message):
@@ -17,17 +16,19 @@ def require(fine, message):
         raise ValueError(message)
 
 
-def checked_labels(name, values, length=None):
-    """Return `values` as an array of class indices."""
+def checked_labels(name, values, length=None, classes=10):
+    """Return `values`, of shape (N,) or (N, 1), as an array of class indices."""
     labels = np.asarray(values)
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     require(
         labels.ndim == 1 and labels.size and labels.dtype.kind in "iu",
         f"{name} has shape {labels.shape} and dtype {labels.dtype}: pass a non-empty 1-D array of "
         "integer class indices (of one-hot rows or probabilities, np.argmax(..., axis=1))",
     )
-    last = len(CLASS_NAMES) - 1
+    last = classes - 1
     outside = labels[(labels < 0) | (labels > last)][:3].tolist()
-    require(not outside, f"{name} contains {outside}: class indices go from 0 to {last}")
+    advice = "" if classes != 10 else " (pass class_names of other classes)"
+    require(not outside, f"{name} contains {outside}: class indices go from 0 to {last}{advice}")
     right = length in (None, len(labels))
     require(right, f"{name} has length {len(labels)} instead of {length}: pass one a picture")
     return labels

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import zipfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -63,19 +64,48 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
     Raises
     ------
     ValueError
-        If a weight is too large for half precision.
+        If a weight is too large for half precision, or the model can't be built from what its
+        layers say of themselves.
     """
-    plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
-    plain.set_weights(model.get_weights())
+    try:
+        plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
+        plain.set_weights(model.get_weights())
+    except Exception as error:  # a model of one's own raises whatever it likes
+        raise ValueError(
+            f"{model.name} can't be saved: what get_config() says of it builds no such model "
+            f"({type(error).__name__}: {error}); build it of Keras's layers by keras.Sequential or "
+            "keras.Model(inputs, outputs), or keep its weights by save_weights"
+        ) from error
     paths = [Path(directory) / f"{name or model.name}{suffix}" for suffix in suffixes]
     # None gets its name before all are written; `.keras`, which the page reads, gets it last.
     with ExitStack() as stack:
         for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
-            plain.save(temporary)
-            change_config(temporary, without_new_arguments)
-            if half_precision:
-                _halve(temporary)
+            _without_locks(temporary, partial(_save, plain, half_precision), writes=True)
     return paths
+
+
+def _save(plain, half_precision, path):
+    plain.save(path)
+    change_config(path, without_new_arguments)
+    if half_precision:
+        _halve(path)
+
+
+def _without_locks(path, act, *, writes=False):
+    """Return ``act(path)``; by a copy elsewhere if the file system has no locks for HDF5."""
+    try:
+        return act(path)
+    except OSError as error:
+        if "unable to lock file" not in str(error):
+            raise
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        if not writes:
+            shutil.copyfile(path, copy)
+        result = act(copy)
+        if writes:
+            shutil.copyfile(copy, path)
+        return result
 
 
 def load_model(path):
@@ -97,8 +127,7 @@ def load_model(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no model there; train one with 'make run'")
     try:
-        unknown = next(_not_plain(_read_config(path)), None)
-        model = None if unknown else keras.models.load_model(path, compile=False)
+        unknown, model = _without_locks(path, _load)
     except Exception as error:  # whatever Keras, zipfile and h5py raise on a damaged file
         raise ValueError(
             f"{path}: not a Keras model or a damaged one ({type(error).__name__}); "
@@ -110,6 +139,12 @@ def load_model(path):
             "build it from plain layers, or train another with 'make run'"
         )
     return model
+
+
+def _load(path):
+    """Return what is no plain layer in a file (str or None), and its model if all are."""
+    unknown = next(_not_plain(_read_config(path)), None)
+    return unknown, None if unknown else keras.models.load_model(path, compile=False)
 
 
 def change_config(path, change):

@@ -198,7 +198,7 @@ def whiten(model, images):
     if layer is None:
         raise ValueError(f"{model.name} has no layer {WHITENING!r}; pass what model_4 returns")
     images = _check_images(images, model.input_shape[1:])
-    normalised = np.asarray(model.layers[1](images))
+    normalised = np.asarray(model.layers[1](images), np.float32)  # LAPACK has no float16
     squares = np.lib.stride_tricks.sliding_window_view(normalised, (2, 2), axis=(1, 2))
     squares = np.moveaxis(squares, 3, -1).reshape(-1, 12)  # row, column, channel, as in a kernel
     variances, components = np.linalg.eigh(squares.T @ squares / len(squares))
@@ -278,6 +278,11 @@ def _check_shape(image_shape, class_len):
     if min(height, width) < 32 or channels != 3:
         raise ValueError(
             f"image_shape is {image_shape!r}, expected (height, width, 3) with sides of at least 32"
+        )
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(
+            "Keras's image_data_format is channels_first, but pictures here have their channels "
+            "last; set it by keras.config.set_image_data_format, or in ~/.keras/keras.json"
         )
     classes = positive_integer("class_len", class_len)
     if classes < 2:

@@ -1,0 +1,84 @@
+"""CIFAR-100's archive goes the way of CIFAR-10's, with a hundred classes; a drawn one here."""
+
+import numpy as np
+import pytest
+
+from utils.archive.members import CIFAR100_FOLDER, folder_of
+from utils.archive.sample import write_sample_archive
+from utils.download_handle_data import (
+    CIFAR100_NAME,
+    CIFAR100_URL,
+    ConvertDataToImages,
+    download_data,
+    extract_cifar10_data,
+)
+from utils.load_patchs import extract_labels, read_classes, read_image_labels
+from utils.model_training_testing import model_1, predict, train_and_evaluate_models
+from utils.plotting import plot_combined_confusion_heat_map
+from utils.results.reports import write_classification_report
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hundred") / "any.tar.gz"
+    return write_sample_archive(path, images_per_batch=100, classes=100)
+
+
+@pytest.fixture(scope="module")
+def converted(archive, tmp_path_factory):
+    """Folder with pictures and names files of 500 training and 100 test pictures."""
+    folder = tmp_path_factory.mktemp("converted")
+    batches = extract_cifar10_data(folder, archive=archive)
+    converter = ConvertDataToImages(images_directory=folder / "images")
+    for part in ("train", "test"):
+        converter.run(batches / part, folder / f"{part}_names.txt", 1)
+    return folder
+
+
+def test_it_is_kept_and_extracted_under_its_own_name(archive, data_directory):
+    kept = download_data(archive)
+    assert kept == data_directory / CIFAR100_NAME
+    assert folder_of(kept) == CIFAR100_FOLDER
+    folder = extract_cifar10_data(data_directory, archive=kept)
+    assert folder == data_directory / CIFAR100_FOLDER
+    assert {path.name for path in folder.iterdir()} == {"meta", "train", "test", "extracted.json"}
+
+
+def test_another_file_is_not_taken_for_the_official_one(archive):
+    with pytest.raises(ValueError, match="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef2"):
+        download_data(CIFAR100_URL, sha256="0" * 64)
+
+
+def test_a_hundred_classes_are_converted_and_read(converted):
+    names = read_classes(converted / "test_names.txt").names
+    assert len(names) == len({path.name for path in (converted / "images").glob("*_*")}) == 100
+    images, labels = extract_labels(read_image_labels(converted / "test_names.txt", 64, (32, 32)))
+    assert images.shape == (100, 32, 32, 3)
+    assert sorted(labels) == list(range(100))
+
+
+def test_a_hundred_classes_are_trained_and_reported(converted, tmp_path):
+    train, test = (
+        read_image_labels(converted / f"{part}_names.txt", 100, (32, 32))
+        for part in ("train", "test")
+    )
+    model, _ = train_and_evaluate_models([model_1(class_len=100)], train, test, 1, None, True)
+    _, _, predictions, labels = predict(model, test)
+    names = read_classes(converted / "test_names.txt").names
+    table = write_classification_report(tmp_path / "r", labels, predictions, class_names=names)
+    assert table.count("\n") == 104
+    figure = plot_combined_confusion_heat_map(
+        labels, labels, labels, predictions, path=tmp_path / "c.pdf", class_names=names
+    )
+    figure.canvas.draw()
+    ticks = figure.axes[0].get_yticklabels()
+    assert [tick.get_text() for tick in ticks] == list(names)
+    boxes = [tick.get_window_extent() for tick in ticks]
+    tops = np.sort([box.y0 for box in boxes])
+    assert np.diff(tops).min() >= 0.75 * boxes[0].height  # names side by side can be read
+    assert not figure.axes[0].texts
+
+
+def test_a_sample_too_small_for_its_classes_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="images_per_batch is 99, expected at least 100"):
+        write_sample_archive(tmp_path / "a.tar.gz", images_per_batch=99, classes=100)
