@@ -68,6 +68,22 @@ def test_without_a_source_the_notebooks_go_on_with_the_sample(sample_run):
     assert dataset["results"] == "results/sample"
 
 
+def test_another_archive_by_path_is_not_taken_for_cifar_10(sample_archive, tmp_path):
+    for folder in ("utils", "experiments", "notebooks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    place = tmp_path / "notebooks" / NOTEBOOKS[0]
+    run_notebooks.run_notebook(
+        place,
+        tmp_path / "executed.ipynb",
+        {"ARCHIVE": str(sample_archive), "PATCH_SIZE": 64},
+        progress_bar=False,
+    )
+    dataset = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    assert (dataset["name"], dataset["results"]) == ("other pictures", "results/other")
+    assert (tmp_path / "data" / "other" / "train_names.txt").exists()
+    assert not (tmp_path / "images").exists()
+
+
 def test_a_sample_run_writes_under_results_sample_only(sample_run):
     results = sample_run / "results" / "sample"
     (record,) = read_records(results)

@@ -3,12 +3,14 @@
 import os
 import pickle
 import reprlib
+import shutil
 import struct
 
 import numpy as np
 import pytest
 from memory import memory_stays_below
 
+from utils.archive import batches
 from utils.archive.batches import read_batch, read_label_names
 from utils.archive.members import TEST_BATCH, TRAIN_BATCHES
 from utils.base.cifar10 import CLASS_NAMES
@@ -297,3 +299,21 @@ def test_missing_file_is_named_with_the_remedy(tmp_path, read, name):
     with pytest.raises(FileNotFoundError, match="run extract_cifar10_data first") as caught:
         read(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
+
+
+# ---- what batches are
+
+
+def test_pictures_are_known_by_content_whatever_their_order(sample_batches, tmp_path, monkeypatch):
+    assert batches.name_of(sample_batches) == "other pictures"
+    monkeypatch.setattr(batches, "CIFAR10_CONTENT", batches._content_of(sample_batches))
+    copy = shutil.copytree(sample_batches, tmp_path / "copy")
+    assert batches.name_of(copy) == "CIFAR-10"
+    data, labels, names = batches.read_batch(copy / "data_batch_1")
+    turned = {"data": data[::-1].copy(), "labels": labels[::-1], "filenames": names}
+    (copy / "data_batch_1").write_bytes(pickle.dumps(turned, protocol=2))
+    assert batches.name_of(copy) == "CIFAR-10"
+    (copy / "test_batch").rename(tmp_path / "test_batch")
+    (copy / "data_batch_2").rename(copy / "test_batch")
+    (tmp_path / "test_batch").rename(copy / "data_batch_2")
+    assert batches.name_of(copy) == "other pictures"  # what was for the test is for training

@@ -9,13 +9,17 @@ import io
 import pickle
 import re
 import reprlib
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
+from utils.archive.members import TEST_BATCH, TRAIN_BATCHES
 from utils.base.checks import is_reserved_name
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")  # 250, as ".png" may be added
+# Of the 60,000 pictures, in training and test as Krizhevsky has them; see `name_of`.
+CIFAR10_CONTENT = "d13914647504dde7ae31175fadc0d70ae61f5ab04030fa805031a777df8fbc71"
 ROW = 3072  # bytes of a picture
 LABELS = {"labels": 10, "fine_labels": 100}  # CIFAR-10's and CIFAR-100's, with how many classes
 NAMES = {"label_names": 10, "fine_label_names": 100}
@@ -175,3 +179,22 @@ def _check_names(names):
         if stem in seen:
             raise ValueError(f"the name {name!r} occurs twice, letter case and .png aside")
         seen.add(stem)
+
+
+def name_of(folder):
+    """Return what the batches in `folder` (path-like) are: "CIFAR-10", or "other pictures".
+
+    By the pictures and labels of training and test, whatever their order and names.
+    """
+    return "CIFAR-10" if _content_of(folder) == CIFAR10_CONTENT else "other pictures"
+
+
+def _content_of(folder):
+    """Return the SHA-256 of the sorted SHA-256 of all pictures with their part and label."""
+    digests = []
+    for part, names in ((b"train", TRAIN_BATCHES), (b"test", (TEST_BATCH,))):
+        for name in names:
+            data, labels, _ = read_batch(Path(folder) / name)
+            for row, label in zip(data, labels, strict=True):
+                digests.append(sha256(part + bytes([label]) + row.tobytes()).digest())
+    return sha256(b"".join(sorted(digests))).hexdigest()
