@@ -4,6 +4,7 @@ import os
 import resource
 from contextlib import contextmanager
 
+NOTE = ".cifar-10-python.tar.gz.source"  # of the URL that an archive came from
 OLD = 1_000_000_000  # seconds; a time of change that nothing written now can have
 
 
@@ -12,11 +13,11 @@ class Interruption(Exception):
 
 
 def files_below(folder):
-    """Return the content of every file below `folder`, by its path there."""
+    """Return the content of every file below `folder`, by its path there; no locks and notes."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in (".lock", ".archive", NOTE)
     }
 
 

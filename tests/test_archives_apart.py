@@ -54,7 +54,7 @@ def test_extracted_batches_are_taken_instead_of_an_archive(sample_batches, tmp_p
         assert download_data(given) == folder
         assert extract_cifar10_data(tmp_path / "out", archive=given) == folder
     ConvertDataToImages(images_directory=tmp_path / "i").run(folder / TEST_BATCH, tmp_path / "n", 1)
-    with pytest.raises(FileNotFoundError, match="a folder without CIFAR-10's batches; pass the"):
+    with pytest.raises(FileNotFoundError, match=r"It is a folder, in which batches.meta"):
         extract_cifar10_data(tmp_path, archive=tmp_path)
 
 

@@ -320,11 +320,17 @@ def test_archive_is_not_available_where_none_answers(server, official, refused_u
     assert not archive_is_available(refused_url)
 
 
-def test_archive_is_available_from_a_path_or_if_kept(sample_archive, refused_url):
+def test_archive_is_available_from_a_path_or_if_it_came_from_there(
+    sample_archive, archive_bytes, server, refused_url
+):
     assert archive_is_available(sample_archive)
     assert archive_is_available(sample_archive.as_uri())
-    download_data(sample_archive)
-    assert archive_is_available(refused_url)
+    url = server.add("/a.tar.gz", archive_bytes)
+    server.add("/a.tar.gz", status=404)
+    download_data(url)
+    assert archive_is_available(url)
+    assert len(server.requests) == 1
+    assert not archive_is_available(refused_url)
 
 
 def test_another_archive_that_is_kept_does_not_stand_for_the_official_one(

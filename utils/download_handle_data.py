@@ -39,9 +39,10 @@ from utils.base.files import locked, remove_leftovers, sha256_of, write_text
 from utils.base.png import find_other_picture, looks_written, write_pictures
 from utils.pipeline.names_file import (
     are_listed,
+    check_archive_of,
     has_block,
-    keep_apart,
     known_lines,
+    note_archive_of,
     write_classes,
 )
 
@@ -279,12 +280,13 @@ class ConvertDataToImages:
         places = {"images_directory": self.images_directory, "class_names": self.labels_names}
         paths = picture_paths(names, labels, **places)
         names_file = Path(names_paths).expanduser()
+        check_archive_of(self.images_directory, self._archive_sha256)
         is_listed = not verify and has_block(names_file, lines)
         if is_listed and looks_written(paths, self.batch_data):
+            note_archive_of(self.images_directory, self._archive_sha256)
             return
         self.create_images_folder()
         with locked(self.images_directory):
-            keep_apart(self.images_directory, self._archive_sha256)
             if tuple(self.labels_names) != CLASS_NAMES:
                 write_classes(names_file, self.labels_names, self.images_directory)
             remove_leftovers(names_file)
@@ -299,6 +301,7 @@ class ConvertDataToImages:
             write_pictures(paths, self.batch_data, scratch=self.images_directory / ".part")
             if not listed:
                 write_text(names_file, "\n".join(known + lines) + ("" if end_file else "\n"))
+            note_archive_of(self.images_directory, self._archive_sha256)
 
 
 def _official(url):

@@ -9,6 +9,7 @@ import io
 import pickle
 import re
 import reprlib
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,8 +22,6 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,249}")  # 250, as ".png" 
 # Of the 60,000 pictures, in training and test as Krizhevsky has them; see `name_of`.
 CIFAR10_CONTENT = "d13914647504dde7ae31175fadc0d70ae61f5ab04030fa805031a777df8fbc71"
 ROW = 3072  # bytes of a picture
-LABELS = {"labels": 10, "fine_labels": 100}  # CIFAR-10's and CIFAR-100's, with how many classes
-NAMES = {"label_names": 10, "fine_label_names": 100}
 ALLOWED_GLOBALS = {
     (module, name)
     for module, names in {
@@ -82,7 +81,9 @@ def read_batch(path):
     ValueError
         If the file is no genuine batch; the message names the file and what is wrong with it.
     """
-    return _read(path, ("data", LABELS, "filenames"), _check_batch)
+    is_100 = Path(path).name in ("train", "test")
+    keys = ("data", "fine_labels" if is_100 else "labels", "filenames")
+    return _read(path, keys, partial(_check_batch, 100 if is_100 else 10))
 
 
 def read_label_names(path):
@@ -90,7 +91,9 @@ def read_label_names(path):
 
     That is CIFAR-10's ``batches.meta`` or CIFAR-100's ``meta``.
     """
-    return _read(path, (NAMES,), _check_label_names)
+    is_100 = Path(path).name == "meta"
+    keys = ("fine_label_names" if is_100 else "label_names",)
+    return _read(path, keys, partial(_check_label_names, 100 if is_100 else 10))
 
 
 def names_path(batch_path):
@@ -109,22 +112,16 @@ def _read(path, keys, check):
     try:
         content = _BatchUnpickler(file, encoding="latin1").load()
         file.close()  # its memory serves for the pixels; to ask for more takes as long as to read
-        found, classes, missing = [], 0, []
-        for key in keys:
-            names = key if isinstance(key, dict) else {key: 0}
-            held = [name for name in names if isinstance(content, dict) and name in content]
-            missing += [] if held else [next(iter(names))]
-            found += [content[name] for name in held[:1]]
-            classes += names[held[0]] if held else 0
+        missing = [key for key in keys if not isinstance(content, dict) or key not in content]
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
-        return check(*found, classes)
+        return check(*(content[key] for key in keys))
     except Exception as error:  # damaged pickles raise almost anything
         reason = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"{path}: not a CIFAR-10 batch: {reason}; extract it again") from error
 
 
-def _check_batch(data, labels, filenames, classes):
+def _check_batch(classes, data, labels, filenames):
     pixels = _to_array(data)
     if not isinstance(labels, list) or not isinstance(filenames, list):
         raise ValueError("labels and filenames must be lists")
@@ -142,7 +139,7 @@ def _check_batch(data, labels, filenames, classes):
     return pixels, labels, filenames
 
 
-def _check_label_names(names, classes):
+def _check_label_names(classes, names):
     if not isinstance(names, list) or len(names) != classes:
         many = "ten" if classes == 10 else classes
         raise ValueError(f"label_names is {reprlib.repr(names)}, expected a list of {many} names")

@@ -1,7 +1,7 @@
 """Where a wanted archive comes from, and whether what is kept of it is the right one.
 
 Enters: a URL or path. Leaves: the archive in ``data/``, verified. Beside one of an unofficial URL,
-``<archive>.source.txt`` notes the URL and the SHA-256 of what it sent.
+``.<archive>.source`` notes the URL and the SHA-256 of what it sent.
 """
 
 import shutil
@@ -42,7 +42,7 @@ def is_kept(archive, url, sha256):
 
 
 def _source_file(archive):
-    return archive.with_name(f"{archive.name}.source.txt")
+    return archive.with_name(f".{archive.name}.source")
 
 
 def local_path(url):

@@ -164,8 +164,8 @@ def find_batches(folder):
             if all((place / name).is_file() for name in files - {"readme.html"}):
                 return place
     raise FileNotFoundError(
-        f"{folder}: a folder without CIFAR-10's batches; pass the .tar.gz, or the folder in which "
-        f"{', '.join(sorted(MEMBERS - {'readme.html'}))} lie"
+        f"{folder}: no archive there; give a path or an http(s) URL of one. It is a folder, in "
+        f"which {', '.join(sorted(MEMBERS - {'readme.html'}))} may lie, but don't"
     )
 
 

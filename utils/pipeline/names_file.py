@@ -16,6 +16,8 @@ from utils.base.files import write_text
 
 PLAIN_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f-\x9f]+")
 
+NOTE = ".archive"  # beside the class folders: the SHA-256 of the archive they came in
+SHA256_DIGITS = 64
 LABEL = re.compile(r"0|[1-9][0-9]{0,3}")
 
 
@@ -158,21 +160,29 @@ def are_listed(lines, known, path):
     return bool(shared)
 
 
-def keep_apart(images_directory, archive_sha256):
-    """Note which archive the pictures in `images_directory` (pathlib.Path) are of.
+def check_archive_of(images_directory, archive_sha256):
+    """Raise ValueError if the pictures in `images_directory` (pathlib.Path) are another archive's.
 
-    ValueError if they are another's; without a hash (None) nothing is known, and nothing done.
+    Without a hash (None), or where none is noted, nothing is known and nothing refused.
     """
-    note = images_directory / ".archive"
-    found = note.read_text("utf-8").strip() if note.is_file() else None
-    if archive_sha256 is None or found == archive_sha256:
-        return
-    if found is not None:
+    noted = _noted(images_directory / NOTE)
+    if None not in (noted, archive_sha256) and noted != archive_sha256:
         raise ValueError(
-            f"{images_directory}: has the pictures of another archive, of SHA-256 {found}; pass "
+            f"{images_directory}: has the pictures of another archive, of SHA-256 {noted}; pass "
             "another images_directory and names file, or delete these"
         )
-    write_text(note, f"{archive_sha256}\n")
+
+
+def note_archive_of(images_directory, archive_sha256):
+    """Note which archive the pictures in `images_directory` (pathlib.Path) are of."""
+    note = images_directory / NOTE
+    if archive_sha256 is not None and _noted(note) is None:
+        note.write_text(archive_sha256, encoding="utf-8")  # half of one counts as none
+
+
+def _noted(note):
+    text = note.read_text("utf-8") if note.is_file() else ""
+    return text if len(text) == SHA256_DIGITS else None
 
 
 def _list_names(path):
