@@ -14,7 +14,7 @@ from utils.download_handle_data import (
 )
 from utils.load_patchs import extract_labels, read_classes, read_image_labels
 from utils.model_training_testing import model_1, predict, train_and_evaluate_models
-from utils.plotting import plot_combined_confusion_heat_map
+from utils.plotting import plot_combined_confusion_heat_map, show_images
 from utils.results.reports import write_classification_report
 
 
@@ -82,3 +82,32 @@ def test_a_hundred_classes_are_trained_and_reported(converted, tmp_path):
 def test_a_sample_too_small_for_its_classes_is_refused(tmp_path):
     with pytest.raises(ValueError, match="images_per_batch is 99, expected at least 100"):
         write_sample_archive(tmp_path / "a.tar.gz", images_per_batch=99, classes=100)
+
+
+# ---- figures of other classes than CIFAR-10's
+
+
+def test_pictures_carry_the_names_of_their_own_classes():
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    shares = np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]])
+    names = ("apple", "a very long name of a class", "pear")
+    options = {"predictions": [[1], [0]], "confidences": shares, "class_names": names}
+    figure = show_images(images, [[2], [0]], **options)
+    assert [axes.get_title() for axes in figure.axes] == [
+        "pear -> a very long name of a class\n70% sure",
+        "apple -> apple\n50% sure",
+    ]
+    with pytest.raises(ValueError, match=r"labels contains \[3\]: class indices go from 0 to 2"):
+        show_images(images, [3, 0], class_names=names)
+
+
+@pytest.mark.parametrize("classes", [2, 20, 21])
+def test_columns_of_labels_are_taken_and_few_classes_have_numbers(tmp_path, classes):
+    names = [f"c{number}" for number in range(classes)]
+    labels = np.arange(classes)[:, None]
+    figure = plot_combined_confusion_heat_map(
+        labels, labels, labels, 0 * labels, path=tmp_path / "c.pdf", class_names=names
+    )
+    assert "accuracy 100.0%" in figure.axes[0].get_title()
+    assert f"accuracy {1 / classes:.1%}" in figure.axes[1].get_title()
+    assert len(figure.axes[0].texts) == (classes**2 if classes <= 20 else 0)

@@ -117,6 +117,29 @@ def test_another_backend_predicts_and_is_told_from_the_start_that_it_does_not_tr
     assert "Keras's backend is jax, but this trains by TensorFlow; set KERAS_BACKEND" in done.stdout
 
 
+MIRRORED = """
+import keras, numpy as np, tensorflow as tf
+from utils.model_training_testing import predict
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+layers = [keras.Input((2, 2, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    model = keras.Sequential(layers)
+images, labels = np.random.default_rng(0).random((9, 2, 2, 3), np.float32), np.arange(9) % 3
+_, _, predictions, found, shares = predict(model, (images, labels), return_probabilities=True)
+assert found.tolist() == labels.tolist()
+kernel, bias = model.get_weights()
+np.testing.assert_array_equal(predictions, np.argmax(images.reshape(9, -1) @ kernel + bias, 1))
+print(shares.shape)
+"""
+
+
+def test_a_model_on_two_devices_predicts_each_picture_once():
+    command, environment = [sys.executable, "-c", MIRRORED], os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert "(9, 3)" in done.stdout
+
+
 def test_what_cannot_be_saved_is_explained(tmp_path):
     class Own(keras.Model):
         """A model that doesn't say how it was made."""

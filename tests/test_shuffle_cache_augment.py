@@ -199,3 +199,17 @@ def test_squares_are_cut_out_anew_in_every_pass(write_pictures):
         assert len(rows) == 9
         assert np.ptp(rows) == np.ptp(columns) == 2
         assert (image != pixels).any(axis=2).sum() == 9
+
+
+def test_each_class_is_mirrored_by_half_although_classes_take_turns_in_the_file(
+    write_pictures, data_directory
+):
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[:, 0] = 255  # its left side tells whether it is mirrored
+    names = write_pictures([picture] * 200)  # label i modulo 10: an even class has even lines
+    dataset = read_image_labels(names, 200, (4, 4), max_shift=0, alternate=True)
+    images, labels = next(iter(dataset))
+    mirrored = images.numpy()[:, 0, 0, 0] == 0
+    even = labels.numpy() % 2 == 0
+    assert mirrored.mean() == 0.5
+    assert 0.3 < mirrored[even].mean() < 0.7
