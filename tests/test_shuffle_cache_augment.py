@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from small_pictures import numbered_pictures, numbers_of, random_pixels
 
-from utils import load_patchs
 from utils.load_patchs import extract_labels, read_image_labels
+from utils.pipeline import loading
 
 SHAPE = (32, 32)
 
@@ -67,7 +67,7 @@ def test_a_cache_in_memory_writes_no_file(read_pictures, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("cache", "is_shuffled"), [("memory", True), ("file", False)])
 def test_only_a_cache_file_is_shuffled_by_a_buffer(read_pictures, monkeypatch, cache, is_shuffled):
-    monkeypatch.setattr(load_patchs, "SHUFFLE_BUFFER", 1)
+    monkeypatch.setattr(loading, "SHUFFLE_BUFFER", 1)
     numbers = numbers_of(read_pictures(cache, shuffle=True))
     assert (numbers != list(range(12))) == is_shuffled
 

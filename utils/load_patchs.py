@@ -5,7 +5,6 @@ those of own pictures, with the names of their classes beside.
 Leaves: patches of ``(images float32 in [0, 1] of shape (patch, height, width, 3), labels int32)``.
 """
 
-import hashlib
 import os
 
 import numpy as np
@@ -16,9 +15,10 @@ from utils.base.cifar10 import CLASS_NAMES, picture_paths
 from utils.base.png import MAX_PIXELS
 from utils.pipeline.augment import augment_patches, mirror_in_turn
 from utils.pipeline.batches import as_batches, class_indices, without_autotuning
+from utils.pipeline.loading import find_pictures, load_in_batches
 from utils.pipeline.names_file import read_classes, read_names_file, split_names_file
 from utils.pipeline.own_pictures import make_names_files
-from utils.pipeline.read_pictures import GROUP, NO_PICTURE, group_loader, to_float
+from utils.pipeline.read_pictures import NO_PICTURE, to_float
 from utils.serving import picture_input
 
 __all__ = [  # what makes names files can be imported from here too
@@ -32,8 +32,6 @@ __all__ = [  # what makes names files can be imported from here too
     "read_image_labels",
     "split_names_file",
 ]
-
-SHUFFLE_BUFFER = 10_000  # pictures held when a cache file is shuffled
 
 
 def load_paths_labels(path):
@@ -221,39 +219,9 @@ def read_image_labels(
         raise ValueError(
             f"alternate is {alternate}, cutout {cutout}, but nothing is augmented; pass max_shift"
         )
-    numbers, names, labels = zip(*read_names_file(path), strict=True)
-    classes = read_classes(path)
-    paths = picture_paths(
-        names,
-        labels,
-        images_directory=images_directory or classes.images_directory,
-        class_names=classes.names,
-    )
-    _check_pictures_exist(path, numbers, paths)
-    pictures = (tf.constant(paths), np.array(labels, np.int32))
-    if alternate:
-        # Not the number of the line: where classes take turns, one would always look one way.
-        pictures += (np.random.default_rng(seed).permutation(len(paths)).astype(np.int32),)
-    if shuffle and cache is None:
-        dataset = tf.data.Dataset.from_tensor_slices(pictures).shuffle(len(paths), seed=seed)
-        dataset = dataset.batch(GROUP)
-    else:  # whole groups are cut off several times as fast as single pictures are collected
-        dataset = tf.data.Dataset.from_tensors(pictures).rebatch(GROUP)
-    load_group = group_loader((height, width))
-    dataset = dataset.map(
-        lambda paths, *others: (load_group(paths), *others),
-        num_parallel_calls=os.cpu_count(),
-    )
-    if cache is not None:
-        content = (paths, labels, height, width, GROUP, alternate and seed)
-        if cache != "memory":  # files outlive changes of the pictures
-            content += ([(state.st_size, state.st_mtime_ns) for state in map(os.stat, paths)],)
-        dataset = dataset.cache("" if cache == "memory" else _cache_file(cache, content))
-    if shuffle and cache is not None:
-        buffer = len(paths) if cache == "memory" else SHUFFLE_BUFFER
-        dataset = dataset.unbatch().shuffle(buffer, seed=seed).batch(patch_size)
-    else:
-        dataset = dataset.rebatch(patch_size)
+    paths, labels = find_pictures(path, images_directory)
+    options = {"shuffle": shuffle, "seed": seed, "cache": cache, "alternate": alternate}
+    dataset = load_in_batches(paths, labels, (height, width), patch_size, **options)
     if alternate:
         dataset = mirror_in_turn(dataset)
     if max_shift is not None:
@@ -300,20 +268,3 @@ def _sides(image_shape):
     except (TypeError, ValueError):
         raise ValueError(f"image_shape is {image_shape!r}, expected height and width") from None
     return positive_integer("image_shape", height), positive_integer("image_shape", width)
-
-
-def _cache_file(path, content):
-    """Return the path (str) of a cache for exactly this content, anything with a repr."""
-    return f"{os.fspath(path)}.{hashlib.sha256(repr(content).encode()).hexdigest()[:16]}"
-
-
-def _check_pictures_exist(path, numbers, pictures):
-    present = set()
-    folders = {picture.rpartition("/")[0] for picture in pictures}
-    for folder in filter(os.path.isdir, folders):
-        present.update(f"{folder}/{name}" for name in os.listdir(folder))
-    for number, picture in zip(numbers, pictures, strict=True):
-        if picture not in present:
-            raise FileNotFoundError(
-                f"{path}, line {number}: no picture at {picture}; convert again"
-            )
