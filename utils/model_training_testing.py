@@ -91,8 +91,9 @@ def train_and_evaluate_models(
     ----------
     models_list : list of keras.Model
         Trained in place; their names must differ.
-    train_dataset, validation_dataset : tf.data.Dataset
-        Of (images float32 in [0, 1], integer labels) patches.
+    train_dataset, validation_dataset : tf.data.Dataset, tuple of arrays, or keras.utils.PyDataset
+        Of (images float in [0, 1], labels), in batches or not, sample weights after them if you
+        like: labels are indices of shape (N,) or (N, 1), or one-hot rows.
     epochs : int
         At least 1.
     batch_size : int or None
