@@ -25,6 +25,7 @@ from pairs import compare
 
 from utils.model_training_testing import model_1, model_4
 from utils.pipeline.augment import augment_patches
+from utils.pipeline.batches import without_autotuning
 from utils.pipeline.read_pictures import to_float
 from utils.training.models import whiten
 from utils.training.twins import has_bfloat16, training_twin
@@ -38,6 +39,7 @@ def keras_epoch(model):
     count = SETTINGS["batch"] * SETTINGS["steps"]
     images = random.integers(0, 256, (count, 32, 32, 3), np.uint8)
     patches = tf.data.Dataset.from_tensor_slices((images, random.integers(0, 10, count)))
+    patches = without_autotuning(patches)
     patches = patches.shuffle(count).batch(SETTINGS["batch"])
     patches = augment_patches(patches, SETTINGS["max_shift"], seed=0)
     patches = patches.map(lambda images, labels: (to_float(images), labels)).prefetch(2)

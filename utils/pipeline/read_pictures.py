@@ -19,6 +19,7 @@ from utils.base.png import (
     SIZE,
     encode_png,
 )
+from utils.pipeline.batches import without_autotuning
 
 GROUP = 128  # pictures loaded in one call
 ADLER_START = np.array([PIXELS_SIZE, 1], np.int32)
@@ -93,7 +94,8 @@ def _decode_files(paths, files, image_shape):
     files = tf.concat([files, SOUND], axis=0)
     pictures = tf.data.Dataset.from_tensor_slices(files).enumerate()
     decoded = pictures.map(lambda place, file: (place, resize(_decode_small(file), image_shape)))
-    places, images = decoded.ignore_errors().batch(GROUP + 1).get_single_element()
+    decoded = without_autotuning(decoded.ignore_errors().batch(GROUP + 1))
+    places, images = decoded.get_single_element()
     right = tf.size(places) - 1
     first_wrong = tf.math.count_nonzero(places[:-1] == tf.range(right, dtype=tf.int64))
     path = tf.gather(tf.concat([paths, [""]], axis=0), first_wrong)
