@@ -310,8 +310,8 @@ def test_pictures_are_known_by_content_whatever_their_order(sample_batches, tmp_
     copy = shutil.copytree(sample_batches, tmp_path / "copy")
     assert batches.name_of(copy) == "CIFAR-10"
     data, labels, names = batches.read_batch(copy / "data_batch_1")
-    turned = {"data": data[::-1].copy(), "labels": labels[::-1], "filenames": names}
-    (copy / "data_batch_1").write_bytes(pickle.dumps(turned, protocol=2))
+    turned = python2_batch(data[::-1].copy(), labels[::-1], names)
+    (copy / "data_batch_1").write_bytes(turned)
     assert batches.name_of(copy) == "CIFAR-10"
     (copy / "test_batch").rename(tmp_path / "test_batch")
     (copy / "data_batch_2").rename(copy / "test_batch")
