@@ -12,16 +12,12 @@ import sys
 import threading
 
 import numpy as np
-from PIL import Image
 
 from utils.base.cifar10 import ROOT
-from utils.serving.picture_input import MIDDLE, Part, Prepared, check_size, prepare
+from utils.serving.picture_input import MIDDLE, QUICK_BYTES, Part, Prepared, check_size, prepare
 
 SECONDS = 10  # a picture; 25 megapixels take three on a slow core
 MEMORY = 4 * 2**30  # bytes of address space; threads have 8 MB each, 25 megapixels 350 MB
-# What is decoded at once: 30 ms at most, and it saves half a millisecond a picture.
-QUICK_FORMATS, QUICK_BYTES, QUICK_PIXELS = ("PNG", "JPEG", "GIF", "WEBP"), 2**18, 2**20
-
 _idle = []  # processes that wait for a picture
 
 
@@ -33,9 +29,10 @@ def prepare_in_time(path, image_shape, part=MIDDLE):
     ValueError
         As `prepare` does, or because it took longer.
     """
-    check_size(path)
-    if _is_quick(path):
-        return prepare(path, image_shape, part)
+    if check_size(path) <= QUICK_BYTES:
+        found = prepare(path, image_shape, part, quick_only=True)
+        if found is not None:
+            return found
     answer, pixels = _ask([os.path.abspath(path), *image_shape, *part])
     if isinstance(answer, str):
         raise ValueError(answer)
@@ -46,16 +43,6 @@ def prepare_in_time(path, image_shape, part=MIDDLE):
         arrays.append(np.frombuffer(pixels[start:end], np.uint8).reshape(shape))
         start = end
     return Prepared(arrays[0], arrays[1] if len(arrays) > 1 else None, part, tuple(frame))
-
-
-def _is_quick(path):
-    if os.path.getsize(path) > QUICK_BYTES:
-        return False
-    try:
-        with Image.open(path, formats=QUICK_FORMATS) as image:
-            return image.width * image.height <= QUICK_PIXELS
-    except Exception:  # whatever a damaged header raises; told in words by `prepare`
-        return False
 
 
 def _ask(question):

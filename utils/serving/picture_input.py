@@ -23,6 +23,8 @@ MAX_BYTES = 5 * 2**20
 MAX_PIXELS = 25_000_000  # decoding takes up to 14 bytes of memory for each: 350 MB
 MAX_SCANS = 100  # of a JPEG; each takes up to 14 ms, and 42 bytes of the file
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "HEIF")
+# What is decoded at once: 30 ms at most. The others may keep a decoder busy; see `in_time`.
+QUICK_FORMATS, QUICK_BYTES, QUICK_PIXELS = ("PNG", "JPEG", "GIF", "WEBP"), 2**18, 2**20
 SHOWN = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "AVIF")  # by every browser
 OVERVIEW = 160  # pixels, the longer side
 BETTER = "choose a JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP picture."
@@ -74,7 +76,7 @@ class Prepared(NamedTuple):
     frame: tuple
 
 
-def prepare(path, image_shape, part=MIDDLE):
+def prepare(path, image_shape, part=MIDDLE, *, quick_only=False):
     """Prepare the picture of a stranger for a model.
 
     Rotation by EXIF is applied, transparency is laid on white, deep and gray pictures become 8-bit
@@ -86,10 +88,13 @@ def prepare(path, image_shape, part=MIDDLE):
     image_shape : tuple of int
         Height and width.
     part : Part
+    quick_only : bool
+        Leave alone what may take long.
 
     Returns
     -------
     Prepared
+        None for what is left alone.
 
     Raises
     ------
@@ -98,7 +103,9 @@ def prepare(path, image_shape, part=MIDDLE):
     """
     check_size(path)
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=QUICK_FORMATS if quick_only else FORMATS) as image:
+            if quick_only and image.width * image.height > QUICK_PIXELS:
+                return None
             decoded = _decode(image, MAX_PIXELS)
             box, frame = _box(decoded.size, part)
             pixels = _resize(_rgb(decoded.crop(box)), image_shape)
@@ -113,6 +120,8 @@ def prepare(path, image_shape, part=MIDDLE):
             reason = str(error)
         raise ValueError(f"This picture has {reason}; make it smaller first.") from error
     except Image.UnidentifiedImageError as error:
+        if quick_only:
+            return None
         raise ValueError(_say_foreign(path)) from error
     except Exception as error:  # decoders raise all kinds on damaged files
         raise ValueError(f"This picture is damaged or cut off; {BETTER}") from error
@@ -154,6 +163,7 @@ def to_float(pixels):
 
 
 def check_size(path):
+    """Refuse a file (path-like) that is gone, empty or large; returns its bytes."""
     if not os.path.exists(path):
         raise ValueError("This picture is no longer here; upload it again.")
     size = os.path.getsize(path)
@@ -161,6 +171,7 @@ def check_size(path):
         raise ValueError(f"This file is empty; {BETTER}")
     if size > MAX_BYTES:
         raise ValueError(f"This file has more than {MAX_BYTES // 2**20} MB; make it smaller first.")
+    return size
 
 
 def _say_foreign(path):
