@@ -5,6 +5,7 @@ import tensorflow as tf
 from utils.pipeline.arrays import batches_of
 from utils.pipeline.augmix import augmix_batches
 from utils.pipeline.features import cache_features, split_at_features
+from utils.training.checkpoints import fingerprint_of
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 from utils.training.targets import crossentropy, one_hot
 from utils.training.tensorflow_engine import train_model
@@ -49,6 +50,7 @@ def train_on_tensorflow(
             train = train.map(lambda images, _: (images, teacher(images, training=False)))
             asked = None
         train = augmix_batches(train, seed)
+    parts = [(part.images[:500], part.labels) for part in (data.train, data.validation)]
     history = train_model(
         trained,
         train,
@@ -66,6 +68,7 @@ def train_on_tensorflow(
         teacher=asked,
         callbacks=callbacks,
         checkpoint=checkpoint and checkpoint / "training.npz",
+        fingerprint=f"{recipe}, seed {seed}, pictures {[fingerprint_of(part) for part in parts]}",
         verbose=verbose,
     )
     gpus = tf.config.list_physical_devices("GPU")
