@@ -59,6 +59,7 @@ def train_on_tensorflow(
         ),
         _loss(recipe.label_smoothing, teacher),
         checkpoint=checkpoint and checkpoint / "training.npz",
+        callbacks=callbacks,
         verbose=verbose,
     )
     gpus = tf.config.list_physical_devices("GPU")

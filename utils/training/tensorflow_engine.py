@@ -29,6 +29,7 @@ def train_model(
     *,
     lookahead=False,
     checkpoint=None,
+    callbacks=(),
     verbose=1,
 ):
     """Train a model in place.
@@ -48,6 +49,8 @@ def train_model(
     checkpoint : path-like, optional
         File to write after each epoch, and to go on from if it is there. Beside it, in ``best``,
         the model is saved as it was after the epoch with the highest validation accuracy.
+    callbacks : sequence of keras.callbacks.Callback
+        Called after the checkpoint of an epoch is written.
     verbose : "auto", 0, 1 or 2
         As in ``keras.Model.fit``.
 
@@ -88,6 +91,7 @@ def train_model(
                     *([Lookahead(epochs * steps)] if lookahead else []),
                     keras.callbacks.TerminateOnNaN(),
                     _Keep(model, history.history, checkpoint, settings),
+                    *callbacks,
                 ],
                 verbose=verbose,
                 shuffle=False,  # that is the dataset's business
