@@ -39,6 +39,22 @@ def test_own_pictures_are_trained_and_reported(tmp_path):
         assert (tmp_path / file).stat().st_size
 
 
+def test_the_readmes_script_for_own_pictures_runs(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    script = readme.split("<!-- script: pictures -->\n```python\n")[1].split("```")[0]
+    for number in range(3):
+        folder = tmp_path / "my_pictures" / f"class {number}"
+        folder.mkdir(parents=True)
+        for picture, pixels in enumerate(random_pixels(10, number, 40)):
+            Image.fromarray(pixels // 8 + np.uint8(70 * number)).save(folder / f"{picture}.png")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(
+        command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
+    assert "3 classes, accuracy" in run.stdout
+
+
 def test_own_arrays_are_predicted_in_every_form():
     assert float(run_script("own_arrays.py").split()[1].strip(",")) > 0.9
 
