@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from utils.archive.kept import CIFAR100_NAME
 from utils.archive.members import CIFAR100_FOLDER, folder_of
 from utils.archive.sample import write_sample_archive
 from utils.download_handle_data import (
-    CIFAR100_NAME,
     CIFAR100_URL,
     ConvertDataToImages,
     download_data,

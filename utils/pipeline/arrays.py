@@ -34,7 +34,7 @@ def batches_of(images, labels, batch_size, *, shuffle=None, translate=None, flip
     count = len(labels)
     images, labels = tf.constant(images), tf.constant(labels, tf.int32)
     # Not by the number: where classes take turns, one would always look one way.
-    turns = np.random.default_rng(shuffle).permutation(count).astype(np.int32)
+    turns = np.random.default_rng(shuffle or 0).permutation(count).astype(np.int32)
     numbers = tf.data.Dataset.range(count, output_type=tf.int32)
     if shuffle is not None:
         numbers = numbers.shuffle(count, seed=shuffle)
