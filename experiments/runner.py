@@ -4,12 +4,15 @@ Leaves: ``results/<experiment>/seed_<n>.json``, and the model in ``models/runs/<
 """
 
 import shutil
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+
+from filelock import FileLock, Timeout
 
 from experiments.data import load, places, read_dataset
 from experiments.recipes import Recipe, recipe_of
 from utils.base.cifar10 import ROOT
-from utils.base.files import check_writable, sha256_of
+from utils.base.files import atomic_path, check_writable, sha256_of
 from utils.results.records import describe_training, read_record, record_path, write_record
 
 read_data = lru_cache(maxsize=1)(load)  # the pictures of one run are mostly those of the next
@@ -47,10 +50,75 @@ def run(experiment, seeds=(0,), *, root=ROOT, report=print, **changes):
     """
     name, recipe = recipe_of(experiment, **changes)
     seeds = list(seeds)
+    check_places(root)
+    with sole_writer([(name, recipe)], root):
+        for (one, seed), its_recipe in plan([(name, recipe)], seeds, root).items():
+            _run_once(one, its_recipe, seed, root, report)
+    return [recorded(name, recipe, seed, root) for seed in seeds]
+
+
+def check_places(root=ROOT):
+    """Refuse folders that can't be written, by an OSError, before anything is trained."""
     for folder in (places(root).results, places(root).runs, places(root).checkpoints):
         check_writable(folder)
-    found = {seed: recorded(name, recipe, seed, root) for seed in seeds}  # refused now
-    return [found[seed] or _run_once(name, recipe, seed, root, report) for seed in seeds]
+
+
+@contextmanager
+def sole_writer(experiments, root=ROOT):
+    """Let nobody else do runs of `experiments` (list of (name, Recipe)), or what they build on.
+
+    OSError if another process does. The lock ends with its process; its empty file stays.
+    """
+    names = {name for name, _ in experiments}
+    waiting = [recipe for _, recipe in experiments]
+    while waiting:
+        for other, _ in needed(waiting.pop(), 0).values():
+            names.add(other)
+            waiting.append(recipe_of(other)[1])
+    with ExitStack() as stack:
+        for name in sorted(names):
+            try:
+                stack.enter_context(FileLock(places(root).runs / f".{name}.lock", timeout=0))
+            except Timeout:
+                raise OSError(
+                    f"{name}: another process is doing runs of it; wait until it has ended"
+                ) from None
+        yield
+
+
+def plan(experiments, seeds, root=ROOT):
+    """Tell which runs are to be done, each after those whose models it needs.
+
+    Parameters
+    ----------
+    experiments : list of (str, Recipe)
+    seeds : list of int
+    root : path-like
+
+    Returns
+    -------
+    dict of (str, int) to Recipe
+        By name and seed, without what is recorded.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As of `recorded` and `find_model`.
+    """
+    runs = {}
+
+    def add(name, recipe, seed):
+        if (name, seed) in runs or recorded(name, recipe, seed, root):
+            return
+        for other, its_seed in needed(recipe, seed).values():
+            if find_model(other, its_seed, root) is None:
+                add(other, recipe_of(other)[1], its_seed)
+        runs[name, seed] = recipe
+
+    for name, recipe in experiments:
+        for seed in seeds:
+            add(name, recipe, seed)
+    return runs
 
 
 def recorded(name, recipe, seed, root=ROOT):
@@ -73,7 +141,7 @@ def recorded(name, recipe, seed, root=ROOT):
     return record
 
 
-def perform(name, recipe, seed, data, helpers, checkpoint=None, verbose=2):
+def perform(name, recipe, seed, data, helpers, checkpoint=None, verbose=2, on_epoch=None):
     """Train a model and test it.
 
     Parameters
@@ -89,6 +157,9 @@ def perform(name, recipe, seed, data, helpers, checkpoint=None, verbose=2):
         A folder; the same call goes on from what an interrupted one has left there.
     verbose : int
         As in ``keras.Model.fit``.
+    on_epoch : callable, optional
+        Called after each epoch with its number, from 0, and what was measured (dict). JAX's engine
+        calls nobody.
 
     Returns
     -------
@@ -96,19 +167,30 @@ def perform(name, recipe, seed, data, helpers, checkpoint=None, verbose=2):
         But for the hash of the model's file.
     model : keras.Model
     """
-    from experiments.training import evaluate, train_by_recipe  # noqa: PLC0415  # Keras
-    from utils.results.model_files import load_model  # noqa: PLC0415
+    from experiments.training import evaluate  # noqa: PLC0415  # Keras
 
-    how = {kind: load_model(path) for kind, path in helpers.items()}
-    trained = train_by_recipe(
-        recipe, data, seed=seed, checkpoint=checkpoint, verbose=verbose, **how
-    )
+    trained = learn(recipe, seed, data, helpers, checkpoint, verbose, on_epoch)
     record = describe_run(name, recipe, seed, data, trained)
     hashes = {f"{kind}_sha256": sha256_of(path) for kind, path in helpers.items()}
     return record | {
         "training": record["training"] | hashes,
         "scores": evaluate(trained.model, data),
     }, trained.model
+
+
+def learn(recipe, seed, data, helpers, checkpoint=None, verbose=2, on_epoch=None):
+    """Train a model, as `perform` does; returns `experiments.training.Trained`."""
+    import keras  # noqa: PLC0415
+
+    from experiments.training import train_by_recipe  # noqa: PLC0415  # Keras
+    from utils.results.model_files import load_model  # noqa: PLC0415
+
+    callbacks = []
+    if on_epoch and keras.backend.backend() == "tensorflow":
+        callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)]
+    how = {kind: load_model(path) for kind, path in helpers.items()}
+    how |= {"checkpoint": checkpoint, "verbose": verbose, "callbacks": callbacks}
+    return train_by_recipe(recipe, data, seed=seed, **how)
 
 
 def describe_run(name, recipe, seed, data, trained):
@@ -130,6 +212,18 @@ def keep(record, model, root=ROOT):
 
     folder = places(root).runs / record["experiment"]
     (path,) = save_model(model, folder, suffixes=[".keras"], name=f"seed_{record['seed']}")
+    return _record(record, path, root)
+
+
+def keep_file(record, content, root=ROOT):
+    """Do what `keep` does, of a model that is a ``.keras`` file already (bytes)."""
+    path = places(root).runs / record["experiment"] / f"seed_{record['seed']}.keras"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    return _record(record, path, root)
+
+
+def _record(record, path, root):
     record["model"]["sha256"][path.name] = sha256_of(path)
     write_record(places(root).results, record)
     return record
@@ -174,14 +268,12 @@ def describe(record):
 
 
 def _run_once(name, recipe, seed, root, report):
-    helpers = {}
-    for kind, (other, its_seed) in needed(recipe, seed).items():
-        if find_model(other, its_seed, root) is None:
-            _run_once(other, recipe_of(other)[1], its_seed, root, report)
-        helpers[kind] = find_model(other, its_seed, root)
+    helpers = {
+        kind: find_model(other, its_seed, root)
+        for kind, (other, its_seed) in needed(recipe, seed).items()
+    }
     data = read_data(recipe.validation_size, root=root)
     checkpoint = places(root).checkpoints / name / f"seed_{seed}"
     record = keep(*perform(name, recipe, seed, data, helpers, checkpoint), root)
     shutil.rmtree(checkpoint, ignore_errors=True)
     report(describe(record))
-    return record

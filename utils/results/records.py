@@ -152,7 +152,7 @@ def describe_training(history, *, engine, bfloat16, accelerator=None, compilatio
             "bfloat16": bfloat16,
         },
         "versions": versions(engine),
-        "commit": _commit(),
+        "commit": commit(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "history": history,
     }
@@ -193,7 +193,7 @@ def hardware(record):
     return f"{device['cores']} cores of {device['processor']}{bfloat16}"
 
 
-def _commit():
+def commit():
     """Return the commit that the code is of (str), None outside a clone."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
