@@ -1,6 +1,8 @@
 """The command line: ``python -m experiments`` lists what can be run.
 
 python -m experiments run airbench94 --seeds 0-4 [--set epochs=8 width=64-128-128]
+python -m experiments run airbench94 --seeds 0-99 --ray auto [--storage s3://bucket/checkpoints]
+python -m experiments sweep airbench94 --over learning_rate=0.05:0.4:log epochs=8,10 --trials 40
 python -m experiments publish airbench_small
 python -m experiments evaluate airbench_small [--on calibration corruptions]
 python -m experiments report
@@ -28,9 +30,47 @@ def list_experiments(_):
 def run_experiments(arguments):
     """Do the runs that are asked for; print what each reached."""
     changes = dict(arguments.set)
+    if arguments.ray:
+        run_on_cluster(arguments, changes)
+        return
     for name in arguments.names:
         for record in run(name, arguments.seeds, report=lambda _: None, **changes):
             print(describe(record), flush=True)
+
+
+def run_on_cluster(arguments, changes):
+    """Do the runs on Ray; exit with what failed."""
+    from experiments.cluster import run_on_ray  # noqa: PLC0415  # Ray
+
+    failures = run_on_ray(
+        arguments.names,
+        arguments.seeds,
+        address=arguments.ray,
+        storage=arguments.storage,
+        cores=arguments.cores,
+        gpus=arguments.gpus,
+        dashboard=arguments.dashboard,
+        **changes,
+    )
+    if failures:
+        sys.exit("\n".join([f"{len(failures)} runs failed:", *failures]))
+
+
+def sweep_experiment(arguments):
+    """Search for better values of a recipe's fields; print what was found."""
+    from experiments.sweeps import sweep  # noqa: PLC0415  # Ray
+
+    sweep(
+        arguments.name,
+        arguments.over,
+        trials=arguments.trials,
+        seeds=arguments.seeds,
+        address=arguments.ray,
+        storage=arguments.storage,
+        cores=arguments.cores,
+        gpus=arguments.gpus,
+        **dict(arguments.set),
+    )
 
 
 def publish_experiments(arguments):
@@ -54,6 +94,15 @@ def report_on_models(_):
     from experiments.report import write_report  # noqa: PLC0415  # Keras
 
     write_report()
+
+
+def add_cluster(parser, default):
+    """Add the options that say where runs are done."""
+    where = "local, auto, host:port or ray://host:port; see docs/cluster.md"
+    parser.add_argument("--ray", default=default, metavar="ADDRESS", help=where)
+    parser.add_argument("--storage", help="a folder that all nodes see, or a URL: for checkpoints")
+    parser.add_argument("--cores", type=int, default=1, help="of each run on Ray; by default 1")
+    parser.add_argument("--gpus", type=float, help="of each run on Ray; 0.5: two share one")
 
 
 def seed_range(text):
@@ -87,7 +136,19 @@ def main():
     one.add_argument("names", nargs="+", metavar="NAME")
     one.add_argument("--seeds", type=seed_range, default=[0], help="0-4, or 0,3; by default 0")
     one.add_argument("--set", type=change, nargs="+", default=[], metavar="FIELD=VALUE")
+    add_cluster(one, default=None)
+    one.add_argument("--dashboard", action="store_true", help="show Ray's, of a local cluster")
     one.set_defaults(call=run_experiments)
+    one = commands.add_parser("sweep", help="search for better values of a recipe's fields")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument(
+        "--over", nargs="+", required=True, metavar="FIELD=VALUES", help="0.1:0.4[:log], or 8,10"
+    )
+    one.add_argument("--trials", type=int, help="needed for ranges; without it, a whole grid")
+    one.add_argument("--seeds", type=int, default=1, help="how many a trial; by default 1")
+    one.add_argument("--set", type=change, nargs="+", default=[], metavar="FIELD=VALUE")
+    add_cluster(one, default="local")
+    one.set_defaults(call=sweep_experiment)
     one = commands.add_parser("publish", help="save a run's model in models/")
     one.add_argument("names", nargs="+", metavar="NAME")
     one.add_argument("--seed", type=int, default=0)
@@ -106,6 +167,13 @@ def main():
         arguments.call(arguments)
     except (OSError, ValueError, FloatingPointError) as problem:
         sys.exit(str(problem))
+    except ModuleNotFoundError as problem:
+        if problem.name != "ray":
+            raise
+        sys.exit("Ray is not installed: pip install -r requirements-ray.txt")
+    except KeyboardInterrupt:
+        print("stopped: what is recorded stays, and the same command goes on", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

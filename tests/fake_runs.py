@@ -1,0 +1,77 @@
+"""Runs that learn nothing, for tests of what is around them; workers of a cluster import this."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+EPOCH = 0.3  # seconds
+
+
+def fake_record(name, recipe, seed, data, epochs=1):
+    """Return what a run would record."""
+    device = {"accelerator": None, "processor": "fake", "vendor": None, "family": None}
+    return {
+        "experiment": name,
+        "seed": seed,
+        "recipe": recipe.recorded(),
+        "data": data.recorded(),
+        "training": {
+            "engine": "fake",
+            "seconds": EPOCH * epochs,
+            "compilation_seconds": None,
+            "device": {**device, "model": None, "cores": 0, "bfloat16": False},
+            "versions": {},
+            "commit": None,
+            "finished": None,
+            "history": {"seconds": [EPOCH] * epochs},
+        },
+        "model": {"parameters": 0, "sha256": {}},
+        "scores": {
+            "test": {"accuracy": 0.5, "macro_f1": 0.5, "pictures": len(data.test.labels)},
+            "test_six_views": {"accuracy": 0.5, "macro_f1": 0.5, "pictures": 20},
+        },
+    }
+
+
+def quick(name, recipe, seed, data, helpers, checkpoint, verbose, on_epoch):
+    """Go through the epochs from the checkpoint; its model says what it was made of."""
+    kept = Path(checkpoint) / "training.npz"
+    first = int(kept.read_text()) if kept.exists() else 0
+    for epoch in range(first, recipe.epochs):
+        time.sleep(EPOCH)
+        kept.write_text(str(epoch + 1))
+        on_epoch(epoch, {"val_accuracy": seed / 10})
+    made_of = {kind: path.read_bytes() for kind, path in helpers.items()}
+    record = fake_record(name, recipe, seed, data, recipe.epochs - first)
+    return record, f"{name} {seed} {made_of}".encode()
+
+
+def on_three_nodes(marks, name, recipe, seed, *rest):
+    """Begin when three runs have begun, so that no node is left without one."""
+    (marks / str(seed)).touch()
+    while len(list(marks.iterdir())) < 3:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    return quick(name, recipe, seed, *rest)
+
+
+def one_raises(name, recipe, seed, *rest):
+    """Fail for seed 1."""
+    if seed == 1:
+        raise FloatingPointError(f"{recipe.network}: the loss became nan\nin epoch 1")
+    return quick(name, recipe, seed, *rest)
+
+
+def one_is_killed(name, recipe, seed, *rest):
+    """For seed 1, die as by the system that has no memory left."""
+    if seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return quick(name, recipe, seed, *rest)
+
+
+def out_of_memory(name, recipe, seed, *rest):
+    """For seed 1, ask for more than there is."""
+    if seed == 1:
+        bytearray(2**60)
+    return quick(name, recipe, seed, *rest)
