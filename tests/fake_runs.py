@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 EPOCH = 0.3  # seconds
 
@@ -75,3 +76,14 @@ def out_of_memory(name, recipe, seed, *rest):
     if seed == 1:
         bytearray(2**60)
     return quick(name, recipe, seed, *rest)
+
+
+def learnt(recipe, seed, data, helpers, checkpoint, verbose, on_epoch):
+    """Learn the better, the nearer the learning rate is to 0.1."""
+    history = {"val_accuracy": []}
+    for epoch in range(recipe.epochs):
+        accuracy = (1 - abs(recipe.learning_rate - 0.1)) * (epoch + 1) / recipe.epochs - seed / 100
+        history["val_accuracy"].append(accuracy)
+        if on_epoch:
+            on_epoch(epoch, {"val_accuracy": accuracy})
+    return SimpleNamespace(history=SimpleNamespace(history=history))

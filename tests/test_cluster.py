@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,9 +15,9 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("ray", reason="pip install -r requirements-ray.txt")
-WITHOUT_GRAMMAR = Path(__file__).parent / "without_grammar"
+HERE = Path(__file__).parent
 os.environ |= {  # of Ray's processes
-    "PYTHONPATH": os.pathsep.join([str(WITHOUT_GRAMMAR), os.environ.get("PYTHONPATH", "")]),
+    "PYTHONPATH": os.pathsep.join([str(HERE / "without_grammar"), str(HERE)]),
     "RAY_worker_niceness": "0",  # theirs is 15, which starves them beside other tests
     "RAY_enable_metrics_collection": "false",
 }
@@ -29,7 +30,8 @@ from experiment_roots import make_root
 from experiments import cluster as module
 from experiments.cluster import run_on_ray
 from experiments.recipes import EXPERIMENTS, Recipe
-from experiments.runner import sole_writer
+from experiments.runner import perform, sole_writer
+from experiments.sweeps import sweep
 from utils.results.records import read_records
 
 FIRST = Recipe("model_4", 3, width=(4, 4, 4), batch_size=45, validation_size=0.1)
@@ -191,10 +193,69 @@ def test_without_it_ray_is_not_imported():
 
 def test_a_head_that_goes_is_said_and_records_stay(converted, root):
     """In a process of its own: Ray ends those that have lost their cluster."""
-    script = Path(__file__).parent / "lost_head.py"
+    script = HERE / "lost_head.py"
     done = subprocess.run(
         [sys.executable, script, root], capture_output=True, text=True, timeout=80, check=False
     )
     assert "is gone; 2 runs were recorded before" in done.stderr, done.stdout + done.stderr
     assert len(records(root)) == 2
     json.dumps(records(root)["first", 0])
+
+
+def test_a_sweep_finds_the_best_and_stops_the_worse(cluster, root):
+    lines = []
+    how = {"address": cluster.address, "root": root, "report": lines.append}
+    how |= {"work": fake_runs.learnt, "validation_size": 0.1, "seeds": 2}
+    over = ["learning_rate=0.1,0.5,0.9", "epochs=8,10"]
+    found = sweep("airbench94", over, **how)
+    assert len(found) == 6  # a grid is done whole
+    assert {one["state"] for one in found} == {"finished"}
+    assert found[0]["values"]["learning_rate"] == 0.1
+    assert found[0]["accuracy"] == pytest.approx(0.995)  # of two seeds
+    folder = root / "results" / "sample" / "sweeps" / "airbench94"
+    assert "learning_rate=0.1" in (folder / "README.md").read_text()
+    how["work"] = None  # nothing is trained again
+    assert [one["values"] for one in sweep("airbench94", over, **how)] == [
+        one["values"] for one in found
+    ]
+    assert any("going on with the search" in line for line in lines)
+    how["work"] = fake_runs.learnt
+    found = sweep("airbench94", ["learning_rate=0.1:0.9:log", over[1]], trials=8, **how)
+    states = {one["state"] for one in found}
+    assert "finished" in states
+    assert any(state.startswith("stopped after epoch") for state in states)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({}, "say by --trials how many to try"),
+        ({"trials": 0}, "0 trials, 1 seeds; expected at least one"),
+        ({"trials": 1, "address": "ray://a:1"}, "a sweep runs on the head"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_is_refused(root, how, words):
+    with pytest.raises(ValueError, match=words):
+        sweep("airbench94", ["learning_rate=0.1:0.9"], root=root, **how)
+
+
+def test_the_same_seed_gives_the_same_record_by_ray_or_not(on_ray, root, tmp_path):
+    apart = shutil.copytree(root, tmp_path.parent / f"{tmp_path.name}_apart")
+    call = f"""
+from experiments.recipes import EXPERIMENTS, Recipe
+from experiments.runner import run
+EXPERIMENTS["first"] = Recipe(**{FIRST.recorded()})
+run("first", [3], root={str(apart)!r}, report=str)
+"""
+    one_core = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, "-c", call], check=True, cwd=HERE.parent, env=os.environ | one_core
+    )
+    assert on_ray(["first"], [3], work=perform) == []
+    here, there = records(root)["first", 3], records(apart)["first", 3]
+    for name in ("experiment", "seed", "recipe", "data", "scores"):
+        assert here[name] == there[name]
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert here["training"]["history"][name] == there["training"]["history"][name]
+    assert here["training"]["versions"] == there["training"]["versions"]
+    assert there["training"].keys() | {"node"} == here["training"].keys()
