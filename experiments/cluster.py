@@ -214,8 +214,7 @@ def do_run(name, recipe, seed, data, *, init, teacher, board, checkpoint, work):
     """
     node, own = socket.gethostname(), ray.get_runtime_context().get_assigned_resources()
     tell = partial(board.tell.remote, (name, seed))
-    with suppress(ray.exceptions.RayError):
-        ray.get(tell("started", node))  # before it can end
+    tell_now(tell, "started", node)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         helpers = {}
@@ -229,7 +228,14 @@ def do_run(name, recipe, seed, data, *, init, teacher, board, checkpoint, work):
         record, model = work(name, recipe, seed, data, helpers, kept, 0, after)
         record["training"]["device"]["cores"] = int(own["CPU"])
         record["training"]["node"] = {"name": node}
+        tell_now(tell, "ended", node)
         return record, model if isinstance(model, bytes) else file_of(model, folder)
+
+
+def tell_now(tell, kind, what):
+    """Tell something that must be known before this process does anything else."""
+    with suppress(ray.exceptions.RayError):
+        ray.get(tell(kind, what))
 
 
 def after_epoch(epochs, start, done, tell, kept, checkpoint, epoch, logs):

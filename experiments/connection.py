@@ -72,6 +72,7 @@ def connected(address, *, cores=1, dashboard=False):
             **options,
         )
     except (Exception, SystemExit) as error:  # Ray raises bare ones too
+        ray.shutdown()
         reason = " ".join(str(error).split()) or "it did not answer"
         raise ConnectionError(
             f"no connection to Ray at {address!r}: {reason[:400]}; have the same Python and Ray on "

@@ -34,18 +34,21 @@ class Progress:
 
     def __init__(self, report):
         self.report = report
-        self.node, self.shared, self._lines = {}, {}, {}
+        self.node, self.shared, self._lines, self._running = {}, {}, {}, set()
 
     def hear(self, run, kind, what):
-        """Take in what a worker told of `run` ((name, seed)): "started", "epoch" or "warning"."""
+        """Take in what a worker told of `run` ((name, seed)): "started", "epoch", "ended"..."""
         if kind == "started":
             self.node[run] = what
-            neighbours = [one for one, node in self.node.items() if node == what]
+            self._running.add(run)
+            neighbours = [one for one in self._running if self.node[one] == what]
             for one in neighbours:
                 self.shared[one] = max(self.shared.get(one, 0), len(neighbours))
             self.show(run, "started")
         elif kind == "epoch":
             self.show(run, describe_epoch(*what))
+        elif kind == "ended":
+            self._running.discard(run)
         else:
             self.report(f"{title(run)} on {self.node.get(run)}: {what}")
 
@@ -63,6 +66,7 @@ class Progress:
         """Take a run's line away; returns (node, how many runs shared it at most)."""
         if run in self._lines:
             self._lines.pop(run).close()
+        self._running.discard(run)
         return self.node.pop(run, None), self.shared.pop(run, 1)
 
 

@@ -2,8 +2,8 @@
 
 # ruff: noqa: E402  # Ray reads its environment when it is imported
 
-import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -145,7 +145,7 @@ def test_when_a_node_is_killed_another_goes_on_from_the_checkpoint(cluster, on_r
     def report(line):
         if ": epoch " in line:
             trained.add(line.partition(" on ")[0])
-        if len(trained) == 3 and doomed in cluster.list_all_nodes:
+        if len(trained) == 3 and doomed in cluster.list_all_nodes():
             cluster.remove_node(doomed, allow_graceful=False)
 
     work = partial(fake_runs.on_three_nodes, marks)
@@ -197,9 +197,9 @@ def test_a_head_that_goes_is_said_and_records_stay(converted, root):
     done = subprocess.run(
         [sys.executable, script, root], capture_output=True, text=True, timeout=80, check=False
     )
-    assert "is gone; 2 runs were recorded before" in done.stderr, done.stdout + done.stderr
-    assert len(records(root)) == 2
-    json.dumps(records(root)["first", 0])
+    told = re.search(r"the head of the cluster, .*, is gone; (\d) runs were recorded", done.stderr)
+    assert told, done.stdout + done.stderr
+    assert 2 <= int(told[1]) == len(records(root)) < 4
 
 
 def test_a_sweep_finds_the_best_and_stops_the_worse(cluster, root):
