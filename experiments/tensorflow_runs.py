@@ -66,7 +66,6 @@ def train_on_tensorflow(
         teacher=asked,
         callbacks=callbacks,
         checkpoint=checkpoint and checkpoint / "training.npz",
-        callbacks=callbacks,
         verbose=verbose,
     )
     gpus = tf.config.list_physical_devices("GPU")
