@@ -33,6 +33,8 @@ def run_experiments(arguments):
     if arguments.ray:
         run_on_cluster(arguments, changes)
         return
+    if arguments.storage:
+        sys.exit("--storage is for runs on Ray; pass --ray too")
     for name in arguments.names:
         for record in run(name, arguments.seeds, report=lambda _: None, **changes):
             print(describe(record), flush=True)

@@ -120,7 +120,7 @@ class _Driver:
         self.runs, self.root, self.storage = runs, root, storage
         self.progress, self.report = progress, report
         self.pending, self.failures, self.failed, self.recorded = {}, [], set(), 0
-        here = ray.get_runtime_context().get_node_id()  # of the head, where nothing is retried
+        here = ray.get_runtime_context().get_node_id()  # it ends with this process's node
         self.board = _on_node(ray.remote(num_cpus=0)(Board), here).remote()
 
     def submit(self, work, resources):

@@ -6,7 +6,7 @@ from tqdm import tqdm
 
 
 class Board:
-    """What the workers have told since it was last asked for; an actor beside the head."""
+    """What the workers have told since it was last asked for; an actor on the driver's node."""
 
     def __init__(self):
         self.told = []

@@ -185,9 +185,21 @@ def learn(recipe, seed, data, helpers, checkpoint=None, verbose=2, on_epoch=None
     from experiments.training import train_by_recipe  # noqa: PLC0415  # Keras
     from utils.results.model_files import load_model  # noqa: PLC0415
 
+    ended = []
+
+    def tell(*_):  # not before the engine has written the epoch's checkpoint
+        if ended:
+            on_epoch(*ended.pop())
+
     callbacks = []
     if on_epoch and keras.backend.backend() == "tensorflow":
-        callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)]
+        callbacks = [
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: ended.append((epoch, dict(logs))),
+                on_epoch_begin=tell,
+                on_train_end=tell,
+            )
+        ]
     how = {kind: load_model(path) for kind, path in helpers.items()}
     how |= {"checkpoint": checkpoint, "verbose": verbose, "callbacks": callbacks}
     return train_by_recipe(recipe, data, seed=seed, **how)

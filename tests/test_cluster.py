@@ -137,16 +137,18 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(on_ray, root, work, caus
 
 
 def test_when_a_node_is_killed_another_goes_on_from_the_checkpoint(cluster, on_ray, root, tmp_path):
-    doomed = cluster.add_node(num_cpus=1, **ports())
+    cluster.add_node(num_cpus=1, **ports())
     marks, kept = tmp_path / "marks", tmp_path / "kept"
     marks.mkdir()
-    trained = set()
+    trained, killed = set(), []
 
     def report(line):
         if ": epoch " in line:
             trained.add(line.partition(" on ")[0])
-        if len(trained) == 3 and doomed in cluster.list_all_nodes():
-            cluster.remove_node(doomed, allow_graceful=False)
+        if len(trained) == 3 and not killed:
+            own = ray.get_runtime_context().get_node_id()  # can't be removed
+            killed.extend(node for node in cluster.worker_nodes if node.node_id != own)
+            cluster.remove_node(killed[0], allow_graceful=False)
 
     work = partial(fake_runs.on_three_nodes, marks)
     how = {"work": work, "report": report, "storage": str(kept), "epochs": 8}
