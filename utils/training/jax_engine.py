@@ -269,6 +269,8 @@ def _optimizer(model, recipe):
         recipe.muon_lr_scale,
     )
     optimizer.build(model.trainable_variables)
+    if recipe.muon_lr_scale is not None:
+        optimizer.choose_kernels(model)
     return optimizer
 
 
