@@ -2,14 +2,18 @@
 
 import numpy as np
 
+from experiments.answers import ModelAnswers
 from experiments.data import places
+from experiments.evaluations import choose_threshold, evaluate_calibration
 from experiments.recipes import recipe_of
 from experiments.runner import find_model, read_data, recorded
+from experiments.tables import network
 from experiments.training import PLAIN_VIEW, probabilities, scores_of, six_views
 from utils.base.cifar10 import ROOT
 from utils.base.files import sha256_of
 from utils.plotting import plot_combined_confusion_heat_map
 from utils.results.model_files import load_model, save_model
+from utils.results.onnx_files import add_onnx
 from utils.results.records import write_record
 from utils.results.reports import write_classification_report
 
@@ -51,6 +55,11 @@ def publish(name, seed=0, *, root=ROOT, source=None, report=print):
     answers = [probabilities(model, view) for view in six_views(data.test.images)]
     measure(record, answers, data.test.labels)
     record["model"]["sha256"] |= {path.name: sha256_of(path) for path in saved}
+    title = network([record])
+    add_onnx(model, folders.models, record, images=data.validation.images, title=title)
+    answers_of_file = ModelAnswers(saved[0])
+    record["scores"]["calibration"] = evaluate_calibration(answers_of_file, data)
+    record["scores"]["none_of_the_ten"] = choose_threshold(answers_of_file, data)
     train = data.train.images[: len(data.test.labels)], data.train.labels[: len(data.test.labels)]
     describe_mistakes(folders.results / name, name, model, train, answers[PLAIN_VIEW], data.test)
     write_record(folders.results, record)
