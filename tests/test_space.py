@@ -89,8 +89,12 @@ def test_the_container_file_follows_the_rules(space):
     assert all((space / name).exists() for name in ("requirements.txt", "app.py"))
 
 
-@pytest.mark.skipif(shutil.which("docker") is None, reason="no container tool here")
 def test_the_container_is_built(space):
+    if shutil.which("docker") is None:
+        pytest.skip("no container tool here")
+    base = (space / "Dockerfile").read_text().split()[1]
+    if subprocess.run(["docker", "pull", "--quiet", base], check=False).returncode:
+        pytest.skip(f"no container engine that has {base} here")
     subprocess.run(["docker", "build", "--quiet", space], check=True)
 
 
