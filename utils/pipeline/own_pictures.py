@@ -1,5 +1,6 @@
 """A folder of class folders with pictures in, names files with their class names out."""
 
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -23,8 +24,8 @@ def make_names_files(images_directory, *, directory=None, test_size=0.2, seed=0)
     directory : path-like, optional
         Where the names files go, with the class names beside; `images_directory` by default.
     test_size : int or float
-        Pictures, or share of them, for testing, as many of each class; not if there are folders
-        ``train`` and ``test``.
+        Pictures, or share of them, for testing, as many of each class and at least one; not if
+        there are folders ``train`` and ``test``.
     seed : int
         The same seed gives the same split.
 
@@ -106,4 +107,6 @@ def _split(lines, class_names, test_size, seed):
         raise ValueError(
             f"{class_names[label]} has one picture, too few to train and test; add another"
         )
+    if isinstance(test_size, float):  # a small share still has a picture of each class
+        test_size = max(math.ceil(test_size * len(lines)), len(class_names))
     return train_test_split(lines, test_size=test_size, random_state=seed, stratify=labels)

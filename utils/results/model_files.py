@@ -71,7 +71,7 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
         plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
         plain.set_weights(model.get_weights())
     except Exception as error:  # a model of one's own raises whatever it likes
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(
             f"{model.name} can't be saved: what get_config() says of it builds no such model "
             f"({reason}); build it of Keras's layers by keras.Sequential or "
