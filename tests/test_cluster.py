@@ -217,9 +217,8 @@ def test_a_sweep_finds_the_best_and_stops_the_worse(cluster, root):
     folder = root / "results" / "sample" / "sweeps" / "airbench94"
     assert "learning_rate=0.1" in (folder / "README.md").read_text()
     how["work"] = None  # nothing is trained again
-    assert [one["values"] for one in sweep("airbench94", over, **how)] == [
-        one["values"] for one in found
-    ]
+    again = sweep("airbench94", over, **how)
+    assert sorted(again, key=str) == sorted(found, key=str)
     assert any("going on with the search" in line for line in lines)
     how["work"] = fake_runs.learnt
     found = sweep("airbench94", ["learning_rate=0.1:0.9:log", over[1]], trials=8, **how)
