@@ -164,7 +164,7 @@ class _Driver:
                     "before: start it again, and the same command goes on"
                 )
         if self.forgetting:
-            ray.wait(self.forgetting, num_returns=len(self.forgetting), timeout=PATIENCE)
+            ray.wait(self.forgetting, num_returns=len(self.forgetting), timeout=60)
         return self.failures
 
     def listen(self):
