@@ -120,6 +120,7 @@ class _Driver:
         self.runs, self.root, self.storage = runs, root, storage
         self.progress, self.report = progress, report
         self.pending, self.failures, self.failed, self.recorded = {}, [], set(), 0
+        self.forgetting = []  # checkpoints of what is recorded
         here = ray.get_runtime_context().get_node_id()  # it ends with this process's node
         self.board = _on_node(ray.remote(num_cpus=0)(Board), here).remote()
 
@@ -162,6 +163,8 @@ class _Driver:
                     f"the head of the cluster, {head}, is gone; {self.recorded} runs were recorded "
                     "before: start it again, and the same command goes on"
                 )
+        if self.forgetting:
+            ray.wait(self.forgetting, num_returns=len(self.forgetting), timeout=60)
         return self.failures
 
     def listen(self):
@@ -190,7 +193,7 @@ class _Driver:
         self.recorded += 1
         where = checkpoint_url(self.storage, run[0], self.runs[run], run[1])
         if where:
-            ray.remote(num_cpus=0)(forget).remote(where)
+            self.forgetting.append(ray.remote(num_cpus=0)(forget).remote(where))
 
 
 def do_run(name, recipe, seed, data, *, init, teacher, board, checkpoint, work):

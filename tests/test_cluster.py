@@ -197,7 +197,7 @@ def test_a_head_that_goes_is_said_and_records_stay(converted, root):
     """In a process of its own: Ray ends those that have lost their cluster."""
     script = HERE / "lost_head.py"
     done = subprocess.run(
-        [sys.executable, script, root], capture_output=True, text=True, timeout=80, check=False
+        [sys.executable, script, root], capture_output=True, text=True, timeout=180, check=False
     )
     told = re.search(r"the head of the cluster, .*, is gone; (\d) runs were recorded", done.stderr)
     assert told, done.stdout + done.stderr
@@ -217,9 +217,8 @@ def test_a_sweep_finds_the_best_and_stops_the_worse(cluster, root):
     folder = root / "results" / "sample" / "sweeps" / "airbench94"
     assert "learning_rate=0.1" in (folder / "README.md").read_text()
     how["work"] = None  # nothing is trained again
-    assert [one["values"] for one in sweep("airbench94", over, **how)] == [
-        one["values"] for one in found
-    ]
+    again = sweep("airbench94", over, **how)
+    assert sorted(again, key=str) == sorted(found, key=str)
     assert any("going on with the search" in line for line in lines)
     how["work"] = fake_runs.learnt
     found = sweep("airbench94", ["learning_rate=0.1:0.9:log", over[1]], trials=8, **how)
