@@ -208,9 +208,9 @@ def test_a_sweep_finds_the_best_and_stops_the_worse(cluster, root):
     lines = []
     how = {"address": cluster.address, "root": root, "report": lines.append}
     how |= {"work": fake_runs.learnt, "validation_size": 0.1, "seeds": 2}
-    over = ["learning_rate=0.1,0.5,0.9", "epochs=8,10"]
+    over = ["learning_rate=0.1,0.9"]  # each trial starts a process
     found = sweep("airbench94", over, **how)
-    assert len(found) == 6  # a grid is done whole
+    assert len(found) == 2  # a grid is done whole
     assert {one["state"] for one in found} == {"finished"}
     assert found[0]["values"]["learning_rate"] == 0.1
     assert found[0]["accuracy"] == pytest.approx(0.995)  # of two seeds
@@ -221,7 +221,7 @@ def test_a_sweep_finds_the_best_and_stops_the_worse(cluster, root):
     assert sorted(again, key=str) == sorted(found, key=str)
     assert any("going on with the search" in line for line in lines)
     how["work"] = fake_runs.learnt
-    found = sweep("airbench94", ["learning_rate=0.1:0.9:log", over[1]], trials=8, **how)
+    found = sweep("airbench94", ["learning_rate=0.1:0.9:log", "epochs=8,10"], trials=5, **how)
     states = {one["state"] for one in found}
     assert "finished" in states
     assert any(state.startswith("stopped after epoch") for state in states)
