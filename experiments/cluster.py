@@ -33,7 +33,7 @@ from utils.results.records import commit
 
 RETRIES = 3  # of a run whose node or process died; one that raised isn't tried again
 GIGABYTE = 2**30
-# What a run needs at most by its network, measured on one core: see docs/cluster.md.
+# What Ray sets aside for a run, by its network: ample, not measured.
 MEMORY = {"model_1": 2, "model_2": 3, "model_3": 4, "model_4": 3}
 
 
