@@ -177,7 +177,7 @@ def test_a_model_that_ends_in_logits_is_refused():
 
 def test_a_model_of_several_outputs_is_named():
     model = small_model("two")
-    model = keras.Model(model.input, [*model.outputs, *model.outputs], name="two")
+    model = keras.Model(model.inputs, [*model.outputs, *model.outputs], name="two")
     with pytest.raises(ValueError, match="two has 2 outputs; make a model of the one that tells"):
         predict(model, (IMAGES, LABELS))
 
