@@ -138,6 +138,7 @@ def recorded(name, recipe, seed, root=ROOT):
         raise ValueError(
             f"{path}: a record of another run, with {other}; delete it to run it again"
         )
+    _check_helpers(record, recipe, path, root)
     return record
 
 
@@ -267,6 +268,16 @@ def find_model(name, seed, root=ROOT):
         f"{kept}: not there, though {record_path(places(root).results, name, seed)} tells of it; "
         "delete the record, then it is trained again"
     )
+
+
+def _check_helpers(record, recipe, path, root):
+    """Refuse a record whose teacher, or the model that it begins with, was trained anew since."""
+    for kind, run in needed(recipe, record["seed"]).items():
+        pinned = record["training"].get(f"{kind}_sha256")
+        other = record_path(places(root).results, *run)
+        if pinned and other.exists():
+            if pinned not in read_record(other)["model"]["sha256"].values():
+                raise ValueError(f"{path}: made with another {kind} than {other}; delete one")
 
 
 def describe(record):

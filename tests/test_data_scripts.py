@@ -45,7 +45,7 @@ def test_the_readmes_script_for_own_pictures_runs(tmp_path):
     for number in range(3):
         folder = tmp_path / "my_pictures" / f"class {number}"
         folder.mkdir(parents=True)
-        for picture, pixels in enumerate(random_pixels(10, number, 40)):
+        for picture, pixels in enumerate(random_pixels(10, 40, 36)):
             Image.fromarray(pixels // 8 + np.uint8(70 * number)).save(folder / f"{picture}.png")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", script]

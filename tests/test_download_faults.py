@@ -10,6 +10,7 @@ import pytest
 from folder_state import files_below
 from killed import environment, run_script
 
+from utils.archive.kept import note_source
 from utils.archive.members import MEMBERS
 from utils.base.files import locked
 from utils.download_handle_data import ARCHIVE_NAME, download_data, extract_cifar10_data
@@ -152,15 +153,17 @@ def test_two_processes_at_once_share_the_work(server, sample_archive, kept, plac
 
 
 def test_valid_archive_and_extraction_need_no_writable_folder(server, kept, monkeypatch):
+    url = server.add("/a")
     extract_cifar10_data(kept, archive=kept / ARCHIVE_NAME)
+    note_source(kept / ARCHIVE_NAME, url)
     (kept / ".lock").unlink()
 
-    def refuse(path, *_):
+    def refuse(path, *_, **__):
         raise PermissionError(f"{path} may not be written")
 
     monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr(Path, "mkdir", refuse)
-    assert download_data(server.add("/a"), directory=kept) == kept / ARCHIVE_NAME
+    assert download_data(url, directory=kept) == kept / ARCHIVE_NAME
     extract_cifar10_data(kept, archive=kept / ARCHIVE_NAME)
     assert server.requests == []
 

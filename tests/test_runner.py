@@ -139,6 +139,16 @@ def test_all_seeds_have_the_teacher_of_seed_0(root, small_table):
     assert pupil["training"]["history"]["loss"][0] == pytest.approx(np.log(10), abs=0.3)
 
 
+def test_a_teacher_that_was_trained_anew_is_noticed(root, small_table):
+    run("pupil", [0], root=root)
+    teacher = root / "results" / "sample" / "first" / "seed_0.json"
+    record = json.loads(teacher.read_text())
+    record["model"]["sha256"] = {"seed_0.keras": "0" * 64}
+    teacher.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"seed_0\.json: made with another teacher than .*delete"):
+        run("pupil", [0, 1], root=root)
+
+
 def test_a_recorded_model_that_is_gone_or_another_is_named(root, small_table):
     run("first", [0], root=root)
     path = root / "results" / "sample" / "models" / "runs" / "first" / "seed_0.keras"

@@ -28,7 +28,8 @@ def name_for(url):
 
 
 def note_source(archive, url):
-    """Note beside `archive` (pathlib.Path) that `url` (str) sent it."""
+    """Note beside `archive` (pathlib.Path) that `url` (str) sent it; one may write at a time."""
+    remove_leftovers(_source_file(archive))
     write_text(_source_file(archive), f"{url} {sha256_of(archive)}\n")
 
 
