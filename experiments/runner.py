@@ -275,9 +275,9 @@ def _check_helpers(record, recipe, path, root):
     for kind, run in needed(recipe, record["seed"]).items():
         pinned = record["training"].get(f"{kind}_sha256")
         other = record_path(places(root).results, *run)
-        if pinned and other.exists():
-            if pinned not in read_record(other)["model"]["sha256"].values():
-                raise ValueError(f"{path}: made with another {kind} than {other}; delete one")
+        known = read_record(other)["model"]["sha256"] if pinned and other.exists() else {}
+        if known and pinned not in known.values():
+            raise ValueError(f"{path}: made with another {kind} than {other}; delete one")
 
 
 def describe(record):
