@@ -150,11 +150,11 @@ def test_versions_are_the_modules_own_whatever_the_distribution_is_called(monkey
 
 def test_the_commit_is_that_of_the_clone_and_none_elsewhere(monkeypatch, tmp_path):
     if (ROOT / ".git").exists():
-        commit = module._commit()
+        commit = module.commit()
         assert len(commit.removesuffix("-dirty")) == 12
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert module._commit() is None
+    assert module.commit() is None
 
 
 def test_the_processor_is_told_by_family_and_model(monkeypatch, tmp_path):
