@@ -14,7 +14,9 @@ images = images / 255
 model = keras.Sequential(
     [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
 )
-model.compile("adam", "sparse_categorical_crossentropy", metrics=[custom_f1_score])
+model.compile(
+    keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=[custom_f1_score]
+)
 model.fit(images, labels, epochs=30, batch_size=8, verbose=0)
 accuracy, macro_f1, predictions, _, shares = predict(
     model, (images, labels), return_probabilities=True
