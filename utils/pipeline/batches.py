@@ -52,7 +52,7 @@ def as_batches(name, data, batch_size=None, *, shuffle=False, seed=0):
         raise ValueError(f"{name} is {_kind(data)}; {TAKEN}")
     _check_parts(name, dataset.element_spec)
     if _is_single(dataset.element_spec):
-        dataset = dataset.batch(batch_size or BATCH)
+        dataset = _with_ranks(name, dataset.batch(batch_size or BATCH))
     return without_autotuning(dataset)
 
 
@@ -92,8 +92,9 @@ def _with_ranks(name, dataset):
     """Return a dataset whose parts have a known rank, and labels a known number of columns."""
     refuse_endless(name, dataset)
     specs = tf.nest.flatten(dataset.element_spec)
-    tensors = all(isinstance(spec, tf.TensorSpec) for spec in specs)
-    if not tensors or all(spec.shape.rank is not None for spec in specs):
+    if not all(isinstance(spec, tf.TensorSpec) for spec in specs):
+        return dataset
+    if all(spec.shape.rank is not None for spec in specs) and _has_columns(dataset):
         return dataset
     shapes = tf.nest.map_structure(lambda part: part.shape, first_batch(name, dataset))
 
@@ -105,6 +106,13 @@ def _with_ranks(name, dataset):
         )
 
     return dataset.map(with_rank)
+
+
+def _has_columns(dataset):
+    """Tell whether the labels' number of columns is known, where they have some."""
+    parts = dataset.element_spec
+    labels = parts[1] if isinstance(parts, tuple) and len(parts) > 1 else None
+    return not isinstance(labels, tf.TensorSpec) or None not in labels.shape[1:]
 
 
 def _from_arrays(name, parts, batch_size, seed):
