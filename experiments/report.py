@@ -106,7 +106,8 @@ def write_report(root=ROOT, report=print):
         missing = [one for one in EVALUATIONS if one not in scores]
         if "scores" not in scores.get("none_of_the_ten", {"scores": {}}):  # a threshold alone
             missing.append("none_of_the_ten")
-        evaluate_run(name, record["seed"], only=missing, root=root, report=report)
+        if missing:
+            evaluate_run(name, record["seed"], only=missing, root=root, report=report)
     compare(root, report)
 
 
