@@ -13,7 +13,6 @@ from sklearn.metrics import confusion_matrix
 from utils.base.cifar10 import CLASS_NAMES
 from utils.evaluation import calibration, unknowns
 from utils.evaluation.checks import checked_labels, checked_logits
-from utils.evaluation.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
 from utils.evaluation.intervals import share_with_interval
 from utils.evaluation.strange import strange_pictures
 from utils.evaluation.test_sets import read_cifar10_1, read_cifar10_c, read_cifar10h
@@ -113,6 +112,14 @@ def evaluate_none_of_the_ten(answers, data):
 
 def evaluate_corruptions(answers, data):
     """Accuracy under our own renderings of CIFAR-10-C; of its files with ``CIFAR10_C``."""
+    # Imported here: the notebook needs the other evaluations, and has no scikit-image.
+    from utils.evaluation.corruptions import (  # noqa: PLC0415
+        CORRUPTIONS,
+        EXTRA,
+        SEVERITIES,
+        corrupt,
+    )
+
     folder = os.environ.get("CIFAR10_C")
     if folder:
         kinds, read, labels = read_cifar10_c(folder)

@@ -146,7 +146,7 @@ def test_pillow_decodes_a_sample_to_the_same_pixels(real):
 
 
 def test_there_are_six_thousand_pictures_of_each_class_and_nothing_else(real):
-    assert {path.name for path in real.images.iterdir()} == {*CLASS_NAMES, ".lock"}
+    assert {path.name for path in real.images.iterdir()} == {*CLASS_NAMES, ".archive", ".lock"}
     counts = {name: len(os.listdir(real.images / name)) for name in CLASS_NAMES}
     assert counts == dict.fromkeys(CLASS_NAMES, 6000)
 
