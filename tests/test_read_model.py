@@ -1,9 +1,7 @@
 """Model files that others made are read, refused or named, and run nothing."""
 
 import json
-import runpy
 import shutil
-import sys
 import zipfile
 
 import h5py
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 
 from utils.base.cifar10 import ROOT
-from utils.results import records as shipped_models
 from utils.results.model_files import load_model
 
 SUFFIXES = (".keras", ".h5")
@@ -202,32 +199,8 @@ def test_what_is_no_plain_layer_is_named(path, change, named):
     assert named in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", ["nine classes", "a Lambda", "damaged", "missing"])
-def test_the_page_says_at_its_start_what_is_wrong_with_a_model(tmp_path, monkeypatch, wrong):
-    for name in ("MODELS", "RESULTS"):
-        monkeypatch.setattr(shipped_models, name, tmp_path / name.lower())
-    for name in ("matplotlib", "sklearn", "jax", "IPython"):  # hidden by the page, used by tests
-        monkeypatch.setitem(sys.modules, name, sys.modules.get(name))
-    path = tmp_path / "models" / "model_1.keras"
-    path.parent.mkdir()
-    head = [keras.layers.Flatten(), keras.layers.Dense(9, activation="softmax")]
-    layers = head if wrong == "nine classes" else [keras.layers.Lambda(keras.ops.abs), *head]
-    keras.Sequential([keras.Input((32, 32, 3)), *layers]).save(path)
-    if wrong == "damaged":
-        path.write_bytes(path.read_bytes()[:1000])
-    if wrong == "missing":
-        path.unlink()
-    words = {
-        "nine classes": "expected a network .* to a softmax of 10 classes",
-        "a Lambda": "has keras.layers.Lambda, which is no plain Keras layer",
-        "damaged": "not a Keras model or a damaged one",
-        "missing": "no model there; train one",
-    }
-    with pytest.raises(SystemExit, match=f"^{path}: .*{words[wrong]}"):
-        runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
-
-
-def test_all_that_the_tools_and_the_page_read_is_read_here():
-    files = [*ROOT.glob("*.py"), *(ROOT / "tools").glob("*.py"), *(ROOT / "utils").glob("*.py")]
+def test_all_that_the_tools_and_the_experiments_read_is_read_here():
+    folders = ("experiments", "tools", "utils")
+    files = [ROOT / "app.py", *(p for folder in folders for p in (ROOT / folder).rglob("*.py"))]
     readers = {path.name for path in files if "models.load_model(" in path.read_text("utf-8")}
-    assert readers == {"read_model.py"}
+    assert readers == {"model_files.py"}
