@@ -113,7 +113,8 @@ def test_the_package_asks_for_all_that_it_imports():
     wanted = {Requirement(text).name for text in PROJECT["dependencies"]}
     for texts in PROJECT["optional-dependencies"].values():
         wanted |= {Requirement(text).name for text in texts}
-    called = {"PIL": "pillow", "sklearn": "scikit-learn", "pillow_heif": "pillow-heif"}
+    called = {"PIL": "pillow", "sklearn": "scikit-learn", "skimage": "scikit-image"}
+    called |= {"pillow_heif": "pillow-heif"}
     imported = set()
     for folder in ("utils", "experiments"):
         for path in (ROOT / folder).rglob("*.py"):
