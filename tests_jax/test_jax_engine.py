@@ -165,7 +165,7 @@ def test_a_loss_that_is_no_number_ends_the_run():
 
 
 def test_fewer_steps_an_epoch_are_taken_as_asked_for():
-    recipe = replace(RECIPE, batch_size=COUNT // 3, steps_per_epoch=1, epochs=1)
+    recipe = replace(RECIPE, batch_size=COUNT // 3, steps_per_epoch=1, epochs=2)
     model, *_ = train(0, recipe)
     one, *_ = train(0, replace(recipe, learning_rate=1e-30))
     moved = [
