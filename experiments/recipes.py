@@ -47,7 +47,7 @@ class Recipe:
     flip: str | None = None  # "alternate": each picture in every second epoch; or "random"
     cutout: Pixels | None = None  # side of a square that is painted over
     distort: str | None = None  # "augmix": blur, noise, warps; a teacher sees the picture before
-    validation_size: float = 0.02  # share of the training pictures that is held out
+    validation_size: float = 0.02  # share of the training pictures held out, or how many
 
     def __post_init__(self):
         if self.width is not None:
@@ -140,7 +140,7 @@ def _refuse(recipe):
         ("label_smoothing", 0, 1),
         ("translate", 0, 31),
         ("cutout", 1, 32),
-        ("validation_size", 0, 1),
+        ("validation_size", 0, 10**6),
     ):
         value = getattr(recipe, name)
         if value is not None and not least <= value <= most:
