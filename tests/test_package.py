@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
+from importlib.util import find_spec
 
 import pytest
 from packaging.requirements import Requirement
@@ -23,11 +24,16 @@ from cifar10_keras.load_patchs import read_image_labels
 from cifar10_keras.model_training_testing import model_1
 
 found = [each.name for each in pkgutil.walk_packages(cifar10_keras.__path__, "cifar10_keras.")]
+missing = set()
 for name in found:
     if not name.endswith("__main__"):
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            missing.add(error.name)
 print(json.dumps({
     "found": found,
+    "missing": sorted(missing),
     "file": cifar10_keras.__file__,
     "data": str(DATA_DIRECTORY),
     "load": experiments.load.__module__,
@@ -80,6 +86,8 @@ def test_every_module_is_there_and_imports_under_the_packages_name_alone(seen):
     }
     names = {name.removesuffix(".__init__") for name in expected}
     assert set(seen["found"]) == names - {"cifar10_keras"}
+    extras = {Requirement(text).name for text in sum(PROJECT["optional-dependencies"].values(), [])}
+    assert set(seen["missing"]) <= {name for name in extras if not find_spec(name)}
     assert seen["others"] == []
     assert not seen["file"].startswith(str(ROOT))
 

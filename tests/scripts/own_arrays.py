@@ -6,6 +6,7 @@ import numpy as np
 from utils.load_patchs import extract_labels
 from utils.model_training_testing import custom_f1_score, predict
 
+keras.utils.set_random_seed(0)
 random = np.random.default_rng(0)
 labels = random.integers(0, 3, (60, 1))
 images = random.integers(0, 60, (60, 8, 8, 3), np.uint8) + np.uint8(90) * labels[..., None, None]
