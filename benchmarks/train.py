@@ -34,9 +34,9 @@ from utils.model_training_testing import model_1, model_4
 from utils.pipeline.augment import augment_patches
 from utils.pipeline.batches import without_autotuning
 from utils.pipeline.read_pictures import to_float
-from utils.training.models import whiten
 from utils.training.tensorflow_engine import Trainer
 from utils.training.twins import has_bfloat16
+from utils.training.whitening import whiten
 
 SETTINGS = {"batch": 128, "steps": 20, "max_shift": 2, "rate": 0.01, "momentum": 0.9}
 SECONDS = 3  # of each side of a pair, at least

@@ -14,7 +14,8 @@ import numpy as np
 from experiments.data import Data, Pictures, split
 from experiments.recipes import recipe_of
 from utils.evaluation.scores import PLAIN_VIEW, probabilities, scores_of, six_views
-from utils.training.models import NETWORKS, PRETRAINED, whiten
+from utils.training.models import NETWORKS, PRETRAINED
+from utils.training.whitening import whiten
 
 NETWORK_FIELDS = ("width", "depth", "dropout", "resize_to", "feature_scale")
 

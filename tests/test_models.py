@@ -19,7 +19,7 @@ from utils.model_training_testing import (
     model_4,
 )
 from utils.results.model_files import save_model
-from utils.training.models import whiten
+from utils.training.whitening import whiten
 
 SHAPE = (32, 32, 3)
 NORMALISED, GELU = ("BatchNormalization",), ("Activation", "gelu")  # as `layer_list` tells them

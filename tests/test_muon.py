@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from utils.model_training_testing import model_1, model_4, train_and_evaluate_models
-from utils.training.models import whiten
 from utils.training.optimizer import SGD, Muon, orthogonalise
+from utils.training.whitening import whiten
 
 OPTIONS = {"momentum": 0.85, "nesterov": True, "bias_rate": 8.0}
 RATE, KERNEL_RATE = 0.1, 0.5

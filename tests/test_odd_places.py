@@ -19,7 +19,7 @@ from utils.base.cifar10 import ROOT
 from utils.base.files import locked, write_text
 from utils.model_training_testing import model_1, model_4, train_and_evaluate_models
 from utils.results.model_files import load_model, save_model
-from utils.training.models import whiten
+from utils.training.whitening import whiten
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

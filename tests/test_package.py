@@ -86,7 +86,11 @@ def test_every_module_is_there_and_imports_under_the_packages_name_alone(seen):
     }
     names = {name.removesuffix(".__init__") for name in expected}
     assert set(seen["found"]) == names - {"cifar10_keras"}
-    extras = {Requirement(text).name for text in sum(PROJECT["optional-dependencies"].values(), [])}
+    extras = {
+        Requirement(text).name
+        for texts in PROJECT["optional-dependencies"].values()
+        for text in texts
+    }
     assert set(seen["missing"]) <= {name for name in extras if not find_spec(name)}
     assert seen["others"] == []
     assert not seen["file"].startswith(str(ROOT))

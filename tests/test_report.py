@@ -37,10 +37,8 @@ def root(converted, tmp_path_factory):
 @pytest.fixture
 def table(monkeypatch, tmp_path):
     """Only these two are experiments; evaluations are quick ones; answers are kept elsewhere."""
-    for name in list(EXPERIMENTS):
-        monkeypatch.delitem(EXPERIMENTS, name)
-    for name in ("first", "second"):
-        monkeypatch.setitem(EXPERIMENTS, name, Recipe("model_4", **SMALL))
+    both = dict.fromkeys(("first", "second"), Recipe("model_4", **SMALL))
+    monkeypatch.setattr(module, "EXPERIMENTS", both)
     quick = {name: module.EVALUATIONS[name] for name in ("accuracy", "calibration")}
     monkeypatch.setattr(module, "EVALUATIONS", quick)
     answers = lambda path: ModelAnswers(path, cache=tmp_path / "answers")  # noqa: E731
@@ -106,15 +104,13 @@ def test_logits_are_those_whose_softmax_the_model_gives(root, tmp_path):
     assert kept.exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["evaluate", "airbench94", "--on", "luck"], "'luck' is no evaluation; there are accuracy"),
-        (["evaluate", "none"], "none"),
-    ],
-)
-def test_the_command_names_what_is_wrong(arguments, message, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["experiments", *arguments])
+def test_the_command_names_an_unknown_evaluation(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["experiments", "evaluate", "airbench94", "--on", "luck"])
     with pytest.raises(SystemExit) as caught:
         command.main()
-    assert message in str(caught.value)
+    assert "'luck' is no evaluation; there are accuracy" in str(caught.value)
+
+
+def test_a_run_that_is_not_recorded_is_named(root):
+    with pytest.raises(FileNotFoundError, match="no record of third, seed 0; run it first"):
+        module.evaluate_run("third", root=root)

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from utils.model_training_testing import model_1, model_4, train_and_evaluate_models
 from utils.training import tensorflow_engine as training
-from utils.training.models import whiten
 from utils.training.twins import training_twin
+from utils.training.whitening import whiten
 
 TINY = (4, 30, 6)  # filters of each block
 
@@ -119,6 +119,25 @@ def train_steps(model):
     for _ in range(3):
         model.train_on_batch(smooth_images(), np.arange(8))
     return model.get_weights()
+
+
+@pytest.mark.parametrize("undo", ["toggle", "load"])
+def test_training_keeps_a_whitening_that_was_made_trainable(undo, tmp_path):
+    model = whitened(2)
+    if undo == "toggle":
+        model.trainable = False
+        model.trainable = True
+    else:
+        model.save(tmp_path / "model.keras")
+        model = keras.models.load_model(tmp_path / "model.keras")
+    before = model.get_layer("whitening").kernel.numpy()
+    data = tf.data.Dataset.from_tensor_slices((smooth_images(), np.arange(8) % 10)).batch(4)
+    last = model.layers[-1].get_weights()[0]
+    training.train_model(
+        model, data, data, 1, keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy"
+    )
+    np.testing.assert_array_equal(model.get_layer("whitening").kernel, before)
+    assert (model.layers[-1].get_weights()[0] != last).any()
 
 
 def test_model_4_and_its_twin_agree_before_and_after_training(without_gpu):

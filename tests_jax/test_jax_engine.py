@@ -16,8 +16,9 @@ from experiments.training import evaluate
 from utils.evaluation.scores import six_views
 from utils.training import jax_engine
 from utils.training.jax_engine import augment, train_in_scans, twin_of
-from utils.training.models import model_4, whiten
+from utils.training.models import model_4
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
+from utils.training.whitening import whiten
 
 EPOCHS, COUNT = 3, 24
 RECIPE = Recipe(
@@ -251,6 +252,19 @@ def test_scores_are_those_of_predictions(trained):
     right = sum(views).argmax(1) == labels
     assert scores["test_six_views"]["accuracy"] == pytest.approx(right.mean())
     assert 0 < scores["test"]["macro_f1"] < 1
+
+
+def test_operations_and_layers_of_another_dtype_stay_as_they_are():
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(3, 3, padding="same")(inputs)
+    x = keras.layers.Flatten()(keras.ops.relu(x + inputs))
+    x = keras.layers.Activation("softmax", dtype="float32")(keras.layers.Dense(10)(x))
+    model = keras.Model(inputs, x)
+    twin = twin_of(model, "mixed_bfloat16")
+    assert twin.layers[-1].compute_dtype == "float32"
+    (convolution,) = [one for one in twin.layers if isinstance(one, keras.layers.Conv2D)]
+    assert convolution.compute_dtype == "bfloat16"
+    np.testing.assert_allclose(twin(scaled(IMAGES)), model(scaled(IMAGES)), atol=0.02)
 
 
 def test_the_twin_computes_in_bfloat16_but_for_its_ends(trained):

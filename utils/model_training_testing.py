@@ -19,10 +19,11 @@ from utils.pipeline.batches import as_batches, class_indices, first_batch
 from utils.results.model_files import save_model
 from utils.training.checkpoints import fingerprint_of_data
 from utils.training.metrics import one_hot_rows
-from utils.training.models import model_1, model_2, model_3, model_4, whiten
+from utils.training.models import model_1, model_2, model_3, model_4
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
 from utils.training.targets import crossentropy
 from utils.training.tensorflow_engine import train_model
+from utils.training.whitening import whiten
 
 __all__ = [  # models and schedule can be imported from here too
     "custom_f1_score",

@@ -15,6 +15,7 @@ import keras
 from jax import numpy as jnp
 
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
+from utils.training.whitening import keep_whitening
 
 IN_FLOAT32 = (keras.layers.Dense, keras.layers.Normalization, keras.layers.Rescaling)
 BATCH = 500  # pictures at a time, where nothing is learnt
@@ -82,6 +83,7 @@ def train_in_scans(
     peak = recipe.learning_rate * recipe.batch_size / 128
     schedule = one_cycle_schedule(peak, recipe.epochs * steps, warm_up=recipe.warm_up)
     rates = jax.vmap(schedule)(jnp.arange(recipe.epochs * steps)).reshape(recipe.epochs, steps)
+    keep_whitening(model)
     pictures = jax.device_put(tuple((images, jnp.asarray(y)) for images, y in data[:2]))
     twin = twin_of(model, policy)
     key = jax.random.key(seed)
@@ -229,14 +231,17 @@ def augment(images, mirrored, translate, cutout, key):
 def twin_of(model, policy):
     """Return a twin of `model` (keras.Model), nested ones too, with the same weights.
 
-    Its layers have another dtype policy (str), except those of `IN_FLOAT32`.
+    Its layers have another dtype policy (str), except those of `IN_FLOAT32`, those that have one
+    of their own, and operations that are no layers.
     """
+    usual = keras.config.dtype_policy().name
 
     def clone(layer):
         if isinstance(layer, keras.Model):
             return keras.models.clone_model(layer, clone_function=clone)
-        other = {} if isinstance(layer, IN_FLOAT32) else {"dtype": policy}
-        return layer.from_config(layer.get_config() | other)
+        changes = isinstance(layer, keras.layers.Layer) and not isinstance(layer, IN_FLOAT32)
+        changes = changes and layer.dtype_policy.name == usual
+        return layer.from_config(layer.get_config() | ({"dtype": policy} if changes else {}))
 
     twin = clone(model)
     twin.set_weights(model.get_weights())

@@ -13,11 +13,11 @@ import numpy as np
 from keras import layers
 
 from utils.base.checks import positive_integer, positive_number
+from utils.training.whitening import WHITENING
 
 BN_MOMENTUM = 0.9  # Keras's 0.99 needs some hundred steps before it tells the truth
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)  # of the training pictures' red, green and blue, 0 to 1
 CIFAR_VARIANCE = (0.0610, 0.0593, 0.0684)
-WHITENING = "whitening"  # the name of Model 4's first convolution
 
 
 def model_1(image_shape=(32, 32, 3), class_len=10, *, dropout=1.0):
@@ -172,50 +172,6 @@ def model_4(image_shape=(32, 32, 3), class_len=10, *, width=(64, 256, 256), dept
     x = layers.Rescaling(1 / 9)(layers.GlobalMaxPooling2D()(x))  # keeps the softmax soft at first
     outputs = layers.Dense(class_len, activation="softmax", kernel_initializer=_small_uniform())(x)
     return keras.Model(inputs, outputs, name="model_4")
-
-
-def whiten(model, images):
-    """Make the first convolution of Model 4 whiten squares of 2x2 pixels, and keep it so.
-
-    Its filters become the principal components of such squares, scaled to equal variance, and their
-    negatives. From then on training leaves them as they are, and changes their biases only. What
-    is loaded from a file would train them again; an ``.h5`` is to be written by
-    `utils.results.save_model`, since Keras itself writes one of such a model that nobody can load.
-
-    Parameters
-    ----------
-    model : keras.Model
-        As `model_4` returns it; changed in place.
-    images : array of float, shape (N, height, width, 3), 0 to 1
-        Training images; some thousands suffice.
-
-    Raises
-    ------
-    ValueError
-        If the model has no such convolution, or the images have another shape or range.
-    """
-    layer = next((layer for layer in model.layers if layer.name == WHITENING), None)
-    if layer is None:
-        raise ValueError(f"{model.name} has no layer {WHITENING!r}; pass what model_4 returns")
-    images = _check_images(images, model.input_shape[1:])
-    normalised = np.asarray(model.layers[1](images), np.float32)  # LAPACK has no float16
-    squares = np.lib.stride_tricks.sliding_window_view(normalised, (2, 2), axis=(1, 2))
-    squares = np.moveaxis(squares, 3, -1).reshape(-1, 12)  # row, column, channel, as in a kernel
-    variances, components = np.linalg.eigh(squares.T @ squares / len(squares))
-    filters = components / np.sqrt(variances + 5e-4)
-    layer.kernel.assign(np.concatenate([filters, -filters], axis=1).reshape(2, 2, 3, 24))
-    layer.kernel.trainable = False
-
-
-def _check_images(images, shape):
-    images = np.asarray(images)
-    if images.size == 0 or images.shape[1:] != shape:
-        raise ValueError(f"images have the shape {images.shape}, expected one or more of {shape}")
-    if not (images.min() >= 0 and images.max() <= 1):  # NaN is neither
-        raise ValueError(
-            f"images go from {images.min()} to {images.max()}, expected 0 to 1; divide bytes by 255"
-        )
-    return images
 
 
 def _convolution(x, filters):

@@ -25,6 +25,7 @@ from utils.training.checkpoints import (
 )
 from utils.training.targets import one_hot
 from utils.training.twins import state_of, training_twin
+from utils.training.whitening import keep_whitening
 
 
 def train_model(
@@ -94,6 +95,7 @@ def train_model(
         If the loss becomes NaN or infinite; the checkpoint of the epoch before stays.
     """
     tell = print if verbose else None
+    keep_whitening(model)
     train_dataset, validation_dataset = map(_counted, (train_dataset, validation_dataset))
     steps = int(train_dataset.cardinality())
     averaged = {"lookahead": True, "epochs": epochs} if lookahead else {}
