@@ -76,7 +76,8 @@ def _box(x, y, radius):
 
 
 def _reduce(image):
-    return image.filter(ImageFilter.GaussianBlur(2)).resize((SIDE, SIDE), Image.Resampling.BOX)
+    soft = image.filter(ImageFilter.GaussianBlur(2 * FINE))  # as a lens draws: no hard edges
+    return soft.resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
 def _photo(pixels):
