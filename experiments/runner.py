@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from experiments.data import load, places, read_dataset
 from experiments.recipes import Recipe, recipe_of
 from utils.base.cifar10 import ROOT
-from utils.base.files import atomic_path, check_writable, sha256_of
+from utils.base.files import ROOM, atomic_path, check_writable, sha256_of
 from utils.results.records import describe_training, read_record, record_path, write_record
 
 read_data = lru_cache(maxsize=1)(load)  # the pictures of one run are mostly those of the next
@@ -60,7 +60,7 @@ def run(experiment, seeds=(0,), *, root=ROOT, report=print, **changes):
 def check_places(root=ROOT):
     """Refuse folders that can't be written, by an OSError, before anything is trained."""
     for folder in (places(root).results, places(root).runs, places(root).checkpoints):
-        check_writable(folder)
+        check_writable(folder, ROOM)
 
 
 @contextmanager

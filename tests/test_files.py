@@ -1,6 +1,7 @@
 """A file is whole under its name, or it is not there."""
 
 import os
+import shutil
 import threading
 
 import pytest
@@ -130,6 +131,13 @@ def test_full_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path):
 def test_folder_that_can_be_written_is_made_and_left_empty(tmp_path):
     check_writable(tmp_path / "new" / "folder")
     assert names_in(tmp_path / "new" / "folder") == []
+
+
+def test_a_disk_without_room_is_told_with_what_is_left(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    check_writable(tmp_path, 2**20)
+    with pytest.raises(OSError, match=r"only \d+ MiB are free, and a run needs up to \d+; make"):
+        check_writable(tmp_path, 2 * free)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nobody", "/proc/self"])

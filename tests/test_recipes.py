@@ -46,6 +46,16 @@ def test_nothing_is_recorded_that_is_not_applied():
         assert (recipe.dropout is not None) == (recipe.network == "model_1")
 
 
+def test_the_notebooks_candidates_see_as_many_pictures_by_their_best_known_settings():
+    candidates = [recipe for name, recipe in EXPERIMENTS.items() if name.startswith("candidate_")]
+    pictures = {one.epochs * one.steps_per_epoch * one.batch_size for one in candidates}
+    assert pictures == {20_480}
+    assert {one.network for one in candidates} == {"model_1", "model_2", "model_3", "model_4"}
+    candidate, published = EXPERIMENTS["candidate_model_3"], EXPERIMENTS["vgg16_head"]
+    for field in ("feature_scale", "learning_rate"):
+        assert getattr(candidate, field) == getattr(published, field)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -18,7 +18,7 @@ from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from experiments.tables import write_tables
-from utils.base.files import check_writable
+from utils.base.files import ROOM, check_writable
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ("download_handle_data.ipynb", "train_test_data.ipynb")
@@ -73,7 +73,7 @@ def main():
     executed = ROOT / "build"
     try:
         for folder in WRITTEN:
-            check_writable(ROOT / folder)
+            check_writable(ROOT / folder, ROOM)
     except OSError as problem:
         sys.exit(str(problem))  # now, not after hours of training
     for name in NOTEBOOKS:

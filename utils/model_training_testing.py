@@ -12,7 +12,7 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
 from utils.base.checks import positive_integer, positive_number
-from utils.base.files import check_writable
+from utils.base.files import ROOM, check_writable
 from utils.pipeline.answers import answers_of
 from utils.pipeline.batch_checks import check_keras, checked, number_of_classes, value_errors
 from utils.pipeline.batches import as_batches, class_indices, first_batch
@@ -154,14 +154,14 @@ def train_and_evaluate_models(
         classes, a pixel is NaN or infinite, the teacher has other classes or is to learn itself,
         or a checkpoint is damaged or of other settings.
     OSError
-        If the checkpoint directory can't be written; before anything is read.
+        If the checkpoint directory can't be written, or its disk is full; before anything is read.
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
     check_keras()
     _check_names(models_list)
     if checkpoint_directory is not None:
-        check_writable(checkpoint_directory)
+        check_writable(checkpoint_directory, ROOM)
     epochs = positive_integer("epochs", epochs)
     if not isinstance(l_r, keras.optimizers.schedules.LearningRateSchedule):
         positive_number("l_r", l_r)

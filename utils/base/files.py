@@ -5,6 +5,7 @@ import glob
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ except ImportError:
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 HOUR = 3600  # seconds; no write takes that long
+ROOM = 2**29  # bytes that a run writes at most: VGG16 in three formats, and its checkpoints
 
 
 @contextmanager
@@ -57,8 +59,11 @@ def remove_leftovers(path, *, older_than=0):
                 left.unlink()
 
 
-def check_writable(directory):
-    """Create `directory` (path-like) if missing; OSError naming it if it can't be written."""
+def check_writable(directory, room=0):
+    """Create `directory` (path-like) if missing.
+
+    OSError naming it if it can't be written, or has less than `room` (int, bytes) left.
+    """
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -67,6 +72,13 @@ def check_writable(directory):
         raise OSError(
             f"{directory}: nothing can be written there ({error}); choose another folder or free it"
         ) from error
+    free = shutil.disk_usage(directory).free
+    if free < room:
+        raise OSError(
+            errno.ENOSPC,
+            f"only {free >> 20} MiB are free, and a run needs up to {room >> 20}; make room",
+            str(directory),
+        )
 
 
 @contextmanager
