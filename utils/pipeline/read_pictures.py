@@ -130,7 +130,12 @@ def _count_pixels(file):
 
 
 def _decode(file):
-    image = tf.io.decode_image(file, channels=3, expand_animations=False)
+    image = tf.cond(
+        tf.io.is_jpeg(file),
+        # The default method is quicker, and up to 7 levels away from what Pillow decodes.
+        lambda: tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(file, channels=3, expand_animations=False),
+    )
     return tf.ensure_shape(image, (None, None, 3))
 
 
