@@ -101,7 +101,7 @@ def load_images_patch(paths, *, image_shape=None):
     """Load pictures as one array, prepared as those of the page.
 
     PNG of the right size gives what `read_image_labels` gives; what TensorFlow resizes there
-    differs by a level of 255 at most, a JPEG by some.
+    differs by a level of 255 at most.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ Enters: a file that claims to be a picture, of any size, depth and colour mode.
 Leaves: pixels uint8, 0 to 255, of shape (height, width, 3), and what models take of them, float32
 in [0, 1]. This is the one preparation for page, API and `utils.load_patchs.load_images_patch`. The
 pipeline of training decodes and resizes by TensorFlow: PNG of the model's size gives the same
-pixels, what is resized differs by a level of 255 at most, JPEG by some.
+pixels, what is resized differs by a level of 255 at most.
 """
 
 import os
