@@ -415,6 +415,13 @@ def test_accuracy_stands_over_the_minutes_at_the_end_of_each_epoch():
     assert axes.get_xlabel() == "Minutes of training"
 
 
+def test_many_models_are_told_apart():
+    run = {"seconds": [30.0], "val_accuracy": [0.6]}
+    (axes,) = plot_accuracy_over_minutes({str(number): [run] for number in range(15)}).axes
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}
+    assert len(looks) == 15
+
+
 @pytest.mark.parametrize(
     ("runs", "words"),
     [

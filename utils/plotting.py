@@ -173,13 +173,14 @@ def plot_accuracy_over_minutes(runs):
     require(any(runs.values()), "runs is empty: pass at least one history")
     with _open_figure(8, 5) as figure:
         axes = figure.add_subplot()
-        for (name, histories), (colour, marker) in zip(runs.items(), itertools.cycle(LOOKS)):
+        looks = itertools.cycle(itertools.product(("-", "--", ":"), LOOKS))
+        for (name, histories), (line, (colour, marker)) in zip(runs.items(), looks):
             label = f"{name}, {len(histories)} runs" if len(histories) > 1 else name
             for history in histories:
                 minutes, accuracies = read_minutes(name, history)
                 marked = math.ceil(len(minutes) / 25)
                 look = {"color": colour, "marker": marker, "markersize": 4, "markevery": marked}
-                axes.plot(minutes, accuracies, label=label, linewidth=1, **look)
+                axes.plot(minutes, accuracies, line, label=label, linewidth=1, **look)
                 label = None  # one line of each model stands in the legend
         axes.set(xlabel="Minutes of training", ylabel="Validation accuracy", xlim=(0, None))
         axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
