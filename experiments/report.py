@@ -187,6 +187,7 @@ def without_twins(right, twins):
 def page(records, right, twins, doubtful):
     """Return ``results/REPORT.md`` (str)."""
     rows = [_row(name, record["scores"]) for name, record in records.items()]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
     names = list(records)
     pairs = []
     for place, first in enumerate(names):
@@ -203,7 +204,7 @@ def page(records, right, twins, doubtful):
                 ]
             )
     return PAGE.format(
-        models=markdown_table(list(rows[0]), [list(row.values()) for row in rows]),
+        models=markdown_table(columns, [[row.get(key, "") for key in columns] for row in rows]),
         pairs=markdown_table(
             ["first", "second", "difference, points", "right only", "p", "real"], pairs
         ),
@@ -243,6 +244,10 @@ def _row(name, scores):
     if "corruptions" in scores:
         found = scores["corruptions"]
         row["corrupted"] = f"{_percent(found['mean_accuracy'])} (of {found['pictures_a_cell']})"
+    if "cifar10_1" in scores:
+        row["CIFAR-10.1"] = _percent(scores["cifar10_1"]["share"])
+    if "cifar10h" in scores:
+        row["agrees with people"] = _percent(scores["cifar10h"]["agreement"]["share"])
     return row
 
 
@@ -283,7 +288,9 @@ the squared distance to the label; before and after the temperature. *Strange* i
 kinds of pictures of none of the ten, with a threshold that 95 % of the validation pictures pass.
 *Corrupted* is the mean over kinds and five severities of our own renderings of CIFAR-10-C's
 corruptions, without snow and frost, on so many test pictures of each: near the official numbers,
-not equal.
+not equal. CIFAR-10.1, CIFAR-10H (people's answers; it needs the official archive, whose order it
+has) and CIFAR-10-C itself are read where the environment names them: `python -m
+tools.get_test_sets` downloads them and says how.
 
 ## Which differences are real
 
