@@ -36,7 +36,10 @@ def test_every_pass_of_a_dataset_is_another_and_targets_stay():
     assert int(mixed.cardinality()) == 2
     first, second = ([*mixed.as_numpy_iterator()] for _ in range(2))
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in first]), np.arange(8))
-    assert not np.array_equal(first[0][0], second[0][0])
+    for batch, again, clean in zip(first, second, (IMAGES[:4], IMAGES[4:]), strict=True):
+        np.testing.assert_array_equal(batch[0][:2], clean[:2])
+        assert not np.array_equal(batch[0][2:], clean[2:])
+        assert not np.array_equal(batch[0][2:], again[0][2:])
 
 
 @pytest.mark.parametrize("value", [0, 255])

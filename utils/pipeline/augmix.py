@@ -15,14 +15,18 @@ NOISY = 0.5  # share of the pictures that get noise, and of those that get haze
 
 
 def augmix_batches(dataset, seed):
-    """Mix the images of a dataset of (images, ...) batches; every pass gets numbers of its own.
+    """Mix a third of each batch of a dataset of (images, ...); the others keep clean ones known.
 
-    The same `seed` (int) repeats them.
+    Every pass gets numbers of its own; the same `seed` (int) repeats them.
     """
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    mixed = tf.data.Dataset.zip(dataset, seeds).map(
-        lambda batch, numbers: (mix(batch[0], numbers), *batch[1:])
-    )
+
+    def mix_last(batch, numbers):
+        images, *others = batch
+        clean = tf.shape(images)[0] * 2 // 3
+        return tf.concat([images[:clean], mix(images[clean:], numbers)], axis=0), *others
+
+    mixed = tf.data.Dataset.zip(dataset, seeds).map(mix_last)
     return mixed.apply(tf.data.experimental.assert_cardinality(dataset.cardinality())).prefetch(2)
 
 
