@@ -174,7 +174,7 @@ def plot_accuracy_over_minutes(runs):
     with _open_figure(8, 5) as figure:
         axes = figure.add_subplot()
         looks = itertools.cycle(itertools.product(("-", "--", ":"), LOOKS))
-        for (name, histories), (line, (colour, marker)) in zip(runs.items(), looks):
+        for (name, histories), (line, (colour, marker)) in zip(runs.items(), looks, strict=False):
             label = f"{name}, {len(histories)} runs" if len(histories) > 1 else name
             for history in histories:
                 minutes, accuracies = read_minutes(name, history)
