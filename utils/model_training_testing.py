@@ -21,7 +21,7 @@ from utils.training.checkpoints import fingerprint_of_data
 from utils.training.metrics import one_hot_rows
 from utils.training.models import model_1, model_2, model_3, model_4
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
-from utils.training.targets import crossentropy
+from utils.training.targets import crossentropy, has_rows, in_rows
 from utils.training.tensorflow_engine import train_model
 from utils.training.whitening import whiten
 
@@ -91,10 +91,11 @@ def train_and_evaluate_models(
     Parameters
     ----------
     models_list : list of keras.Model
-        Trained in place; their names must differ.
+        Of any kind; trained in place; their names must differ.
     train_dataset, validation_dataset : tf.data.Dataset, tuple of arrays, or keras.utils.PyDataset
         Of (images float in [0, 1], labels), in batches or not, sample weights after them if you
-        like: labels are indices of shape (N,) or (N, 1), or one-hot rows.
+        like: labels are indices of shape (N,) or (N, 1), or one-hot rows, to which metrics of
+        your own are given then.
     epochs : int
         At least 1.
     batch_size : int or None
@@ -133,7 +134,7 @@ def train_and_evaluate_models(
     callbacks : sequence of keras.callbacks.Callback
         As of ``keras.Model.fit``, for each of the models in turn.
     class_weight : dict of int to float, optional
-        As of ``keras.Model.fit``.
+        As of ``keras.Model.fit``: what a picture of the class counts, 1 where it is not named.
     metrics : sequence
         As of ``keras.Model.compile``, beside the accuracy.
     verbose : "auto", 0, 1 or 2
@@ -159,6 +160,8 @@ def train_and_evaluate_models(
         If the loss becomes NaN or infinite.
     """
     check_keras()
+    models_list = [models_list] if isinstance(models_list, keras.Model) else list(models_list)
+    callbacks, metrics = (keras.tree.flatten(given or []) for given in (callbacks, metrics))
     _check_names(models_list)
     if checkpoint_directory is not None:
         check_writable(checkpoint_directory, ROOM)
@@ -190,20 +193,23 @@ def train_and_evaluate_models(
         optimizer = make_optimizer(l_r, mome, nesterov, weight_decay, bias_rate, kernel_rate)
         train = checked("train_dataset", train_batches, count)
         validation = checked("validation_dataset", validation_batches, count)
+        rows = has_rows(train) or has_rows(validation)
+        if rows:
+            train, validation = in_rows(train, count), in_rows(validation, count)
         histories[model.name] = train_model(
             model,
             train,
             validation,
             epochs,
             optimizer,
-            crossentropy(label_smoothing, teacher),
+            crossentropy(label_smoothing, teacher, rows=rows),
             teacher=teacher,
             lookahead=lookahead,
             checkpoint=checkpoint_directory and Path(checkpoint_directory) / f"{model.name}.npz",
             fingerprint=data,
             callbacks=callbacks,
-            class_weight=class_weight,
-            metrics=metrics,
+            class_weight=class_weight and _weights_of(class_weight, count),
+            metrics=[metric for metric in metrics if metric != "accuracy"],
             verbose=verbose,
         )
         scores[model.name] = histories[model.name].history["val_accuracy"][-1]
@@ -269,6 +275,16 @@ def _accuracy(model, dataset):
         for images, labels, *_ in dataset
     ]
     return float(np.mean(np.concatenate(right)))
+
+
+def _weights_of(class_weight, classes):
+    """Return the weight of each class (dict): one that is not named counts once, as in Keras."""
+    if not isinstance(class_weight, dict) or not set(class_weight) <= set(range(classes)):
+        raise ValueError(
+            f"class_weight is {class_weight!r}, expected a dict of class indices, 0 to "
+            f"{classes - 1}, to weights, such as {{0: 2.0}}"
+        )
+    return {number: float(class_weight.get(number, 1)) for number in range(classes)}
 
 
 def _check_names(models_list):
