@@ -21,7 +21,7 @@ from utils.training.checkpoints import fingerprint_of_data
 from utils.training.metrics import one_hot_rows
 from utils.training.models import model_1, model_2, model_3, model_4
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
-from utils.training.targets import crossentropy, has_rows, in_rows
+from utils.training.targets import crossentropy, has_rows, in_rows, weights_of
 from utils.training.tensorflow_engine import train_model
 from utils.training.whitening import whiten
 
@@ -208,7 +208,7 @@ def train_and_evaluate_models(
             checkpoint=checkpoint_directory and Path(checkpoint_directory) / f"{model.name}.npz",
             fingerprint=data,
             callbacks=callbacks,
-            class_weight=class_weight and _weights_of(class_weight, count),
+            class_weight=weights_of(class_weight, count),
             metrics=[metric for metric in metrics if metric != "accuracy"],
             verbose=verbose,
         )
@@ -275,16 +275,6 @@ def _accuracy(model, dataset):
         for images, labels, *_ in dataset
     ]
     return float(np.mean(np.concatenate(right)))
-
-
-def _weights_of(class_weight, classes):
-    """Return the weight of each class (dict): one that is not named counts once, as in Keras."""
-    if not isinstance(class_weight, dict) or not set(class_weight) <= set(range(classes)):
-        raise ValueError(
-            f"class_weight is {class_weight!r}, expected a dict of class indices, 0 to "
-            f"{classes - 1}, to weights, such as {{0: 2.0}}"
-        )
-    return {number: float(class_weight.get(number, 1)) for number in range(classes)}
 
 
 def _check_names(models_list):

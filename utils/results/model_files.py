@@ -67,6 +67,20 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
         If a weight is too large for half precision, or the model can't be built from what its
         layers say of themselves.
     """
+    plain = plain_copy(model)
+    paths = [Path(directory) / f"{name or model.name}{suffix}" for suffix in suffixes]
+    # None gets its name before all are written; `.keras`, which the page reads, gets it last.
+    with ExitStack() as stack:
+        for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
+            _without_locks(temporary, partial(_save, plain, half_precision), writes=True)
+    return paths
+
+
+def plain_copy(model):
+    """Return a model like `model` (keras.Model), made of what its layers say of themselves.
+
+    ValueError, saying why, if that builds no such model: then it can't be saved.
+    """
     try:
         plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
         plain.set_weights(model.get_weights())
@@ -77,12 +91,7 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
             f"({reason}); build it of Keras's layers by keras.Sequential or "
             "keras.Model(inputs, outputs), or keep its weights by save_weights"
         ) from error
-    paths = [Path(directory) / f"{name or model.name}{suffix}" for suffix in suffixes]
-    # None gets its name before all are written; `.keras`, which the page reads, gets it last.
-    with ExitStack() as stack:
-        for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
-            _without_locks(temporary, partial(_save, plain, half_precision), writes=True)
-    return paths
+    return plain
 
 
 def _save(plain, half_precision, path):

@@ -53,3 +53,18 @@ def in_rows(dataset, classes):
         return images, tf.one_hot(labels, classes), *weights
 
     return dataset.map(change)
+
+
+def weights_of(class_weight, classes):
+    """Return the weight of each class (dict): one that is not named counts once. None for None.
+
+    ValueError if `class_weight` is no dict of class indices to weights.
+    """
+    if class_weight is None:
+        return None
+    if not isinstance(class_weight, dict) or not set(class_weight) <= set(range(classes)):
+        raise ValueError(
+            f"class_weight is {class_weight!r}, expected a dict of class indices, 0 to "
+            f"{classes - 1}, to weights, such as {{0: 2.0}}"
+        )
+    return {number: float(class_weight.get(number, 1)) for number in range(classes)}

@@ -56,8 +56,9 @@ def train_model(
     model : keras.Model
         Of any kind; those of Keras's own layers are trained by a twin, see `utils.training.twins`.
     train_dataset, validation_dataset : tf.data.Dataset
-        Of (images, labels) batches, labels in both as the loss takes them. A resumed training skips the passes already seen; it ends at
-        the weights of an uninterrupted one if the dataset is seeded and nothing else reads it.
+        Of (images, labels) batches, labels as the loss takes them. A resumed training skips the
+        passes already seen; it ends at the weights of an uninterrupted one if the dataset is
+        seeded and nothing else reads it.
     epochs : int
     optimizer : keras.optimizers.Optimizer
     loss : str or function
