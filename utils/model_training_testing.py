@@ -1,6 +1,8 @@
 """The models, their training, selection and prediction.
 
-Enters: datasets of (images float32 in [0, 1] of shape (patch, 32, 32, 3), integer labels).
+Enters: Keras models of any kind, and pictures as Keras takes them: ``tf.data`` in batches or not,
+``(images, labels)`` of arrays, ``keras.utils.PyDataset``; images float in [0, 1] of shape (N,
+height, width, C), labels as indices or one-hot rows, sample weights after them if there are some.
 Leaves: trained Keras models of standard layers, which take pixels in [0, 1], and their scores.
 """
 

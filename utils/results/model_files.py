@@ -86,12 +86,30 @@ def plain_copy(model):
         plain.set_weights(model.get_weights())
     except Exception as error:  # a model of one's own raises whatever it likes
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = _why_not(model) or f"what get_config() says of it builds no such model ({reason})"
         raise ValueError(
-            f"{model.name} can't be saved: what get_config() says of it builds no such model "
-            f"({reason}); build it of Keras's layers by keras.Sequential or "
-            "keras.Model(inputs, outputs), or keep its weights by save_weights"
+            f"{model.name} can't be saved: {reason}; build it of Keras's layers by "
+            "keras.Sequential or keras.Model(inputs, outputs), or keep its weights by save_weights"
         ) from error
     return plain
+
+
+def _why_not(layer):
+    """Return which layer in `layer` can't be made again (str), None if that is not the reason."""
+    for inner in getattr(layer, "layers", []):
+        kind = type(inner)
+        if isinstance(inner, keras.layers.Lambda):
+            return f"it has a Lambda, {inner.name}, whose Python code would have to be in the file"
+        registered = keras.saving.get_registered_name(kind)
+        is_own = not kind.__module__.startswith("keras.")
+        if is_own and keras.saving.get_registered_object(registered) is not kind:
+            return (
+                f"its layer {inner.name} is a {kind.__name__}, which is not Keras's and not "
+                "registered by keras.saving.register_keras_serializable"
+            )
+        if reason := _why_not(inner):
+            return reason
+    return None
 
 
 def _save(plain, half_precision, path):
