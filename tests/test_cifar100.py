@@ -143,6 +143,17 @@ def test_pictures_carry_the_names_of_their_own_classes():
         show_images(images, [3, 0], class_names=names)
 
 
+def test_a_matrix_of_very_many_classes_stays_as_large_as_a_page(tmp_path):
+    names = [f"c{number}" for number in range(300)]
+    labels = np.arange(300)
+    figure = plot_combined_confusion_heat_map(
+        labels, labels, labels, 0 * labels, path=tmp_path / "c.pdf", class_names=names
+    )
+    assert max(figure.get_size_inches()) < 40
+    ticks = figure.axes[0].get_yticklabels()
+    assert [tick.get_text() for tick in ticks] == names[::3]
+
+
 @pytest.mark.parametrize("classes", [2, 20, 21])
 def test_columns_of_labels_are_taken_and_few_classes_have_numbers(tmp_path, classes):
     names = [f"c{number}" for number in range(classes)]

@@ -215,7 +215,8 @@ def plot_combined_confusion_heat_map(
     path : str or pathlib.Path ending in ".pdf", optional
         By default ``results/combined_<str6>_heat_map.pdf`` below the repository root.
     class_names : sequence of str
-        In label order. Of more than 20, cells are coloured without numbers.
+        In label order. Of more than 20, cells are coloured without numbers; of more than 120,
+        not all names are written.
 
     Returns
     -------
