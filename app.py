@@ -96,7 +96,8 @@ def functions_of(classifiers):
         if len(paths) > MANY:
             return page_parts.sentence(f"Choose at most {MANY} pictures at once.")
         answers = [answer_of(path, model) for path in paths]
-        return page_parts.table([Path(path).name for path in paths], answers)
+        names = [Path(path).name for path in paths]
+        return page_parts.table(names, answers, classifiers[model].class_names)
 
     def predict(picture, model):
         return predict_part(picture, model)

@@ -1,6 +1,7 @@
 """The command line: ``python -m experiments`` lists what can be run.
 
 python -m experiments run airbench94 --seeds 0-4 [--set epochs=8 width=64-128-128]
+python -m experiments run my_recipes.py:mine
 python -m experiments run airbench94 --seeds 0-99 --ray auto [--storage s3://bucket/checkpoints]
 python -m experiments sweep airbench94 --over learning_rate=0.05:0.4:log epochs=8,10 --trials 40
 python -m experiments publish airbench_small
@@ -16,6 +17,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # 1.4 times as fast where it is off
 
+from experiments.own_recipes import register
 from experiments.recipes import EXPERIMENTS, parse
 from experiments.runner import describe, run
 from experiments.tables import network, write_tables
@@ -130,19 +132,27 @@ def change(text):
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def experiment(text):
+    """Return the name of an experiment that a name, or "my_recipes.py:mine", means."""
+    try:
+        return register(text) if ".py:" in text else text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m experiments", description="Named experiments.")
     parser.set_defaults(call=list_experiments)
     commands = parser.add_subparsers(title="commands")
     one = commands.add_parser("run", help="train, test and record")
-    one.add_argument("names", nargs="+", metavar="NAME")
+    one.add_argument("names", type=experiment, nargs="+", metavar="NAME")
     one.add_argument("--seeds", type=seed_range, default=[0], help="0-4, or 0,3; by default 0")
     one.add_argument("--set", type=change, nargs="+", default=[], metavar="FIELD=VALUE")
     add_cluster(one, default=None)
     one.add_argument("--dashboard", action="store_true", help="show Ray's, of a local cluster")
     one.set_defaults(call=run_experiments)
     one = commands.add_parser("sweep", help="search for better values of a recipe's fields")
-    one.add_argument("name", metavar="NAME")
+    one.add_argument("name", type=experiment, metavar="NAME")
     one.add_argument(
         "--over", nargs="+", required=True, metavar="FIELD=VALUES", help="0.1:0.4[:log], or 8,10"
     )
@@ -152,11 +162,11 @@ def main():
     add_cluster(one, default="local")
     one.set_defaults(call=sweep_experiment)
     one = commands.add_parser("publish", help="save a run's model in models/")
-    one.add_argument("names", nargs="+", metavar="NAME")
+    one.add_argument("names", type=experiment, nargs="+", metavar="NAME")
     one.add_argument("--seed", type=int, default=0)
     one.set_defaults(call=publish_experiments)
     one = commands.add_parser("evaluate", help="add to a record what its numbers are worth")
-    one.add_argument("names", nargs="+", metavar="NAME")
+    one.add_argument("names", type=experiment, nargs="+", metavar="NAME")
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--on", nargs="+", metavar="EVALUATION", help="by default all")
     one.set_defaults(call=evaluate_experiments)

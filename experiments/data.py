@@ -45,6 +45,8 @@ class Data(NamedTuple):
         "CIFAR-10", or what else was converted.
     archive_sha256 : str or None
         Hash of the archive that the pictures came in.
+    weights : ndarray of float, shape (N,), or None
+        What each training picture counts, where not all count the same.
     """
 
     train: Pictures
@@ -52,6 +54,7 @@ class Data(NamedTuple):
     test: Pictures
     name: str = "own"
     archive_sha256: str | None = None
+    weights: np.ndarray | None = None
 
     def recorded(self):
         """Return what a record says of it (dict)."""
@@ -114,7 +117,14 @@ def split(labels, validation_size):
     The same ones, in the same order, as `utils.pipeline.names_file.split_names_file` with seed 0.
     """
     numbers = np.arange(len(labels))
-    return train_test_split(numbers, test_size=validation_size, random_state=0, stratify=labels)
+    how = {"test_size": validation_size, "random_state": 0, "stratify": labels}
+    try:
+        return train_test_split(numbers, **how)
+    except ValueError as error:  # less than a picture a class on one side, or of one class
+        raise ValueError(
+            f"{validation_size} of {len(labels)} pictures of {len(np.unique(labels))} classes "
+            f"can't be held out: {error}; change validation_size"
+        ) from error
 
 
 def read_dataset(root=ROOT):

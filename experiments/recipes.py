@@ -4,6 +4,7 @@ A recipe says how a network is trained; together with a seed it is a run. Nothin
 Which learning rate gave a number in the README stands here, and nowhere else.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import get_args
 
@@ -19,7 +20,9 @@ class Recipe:
     those of the same recipe.
     """
 
-    network: str  # its builder in utils.training.models: "model_1" to "model_4"
+    # Its builder: "model_1" to "model_4" of utils.training.models, or a function of one's own, of
+    # the pictures' shape and the number of classes
+    network: str | Callable
     epochs: int
     # The network
     width: tuple[int, ...] | None = None  # Model 4: filters of each of the three blocks
@@ -59,6 +62,8 @@ class Recipe:
     def recorded(self):
         """Return what a record says of it: a dict of the fields that are used."""
         used = {name: value for name, value in asdict(self).items() if value is not None}
+        if callable(self.network):
+            used["network"] = self.network.__name__
         return used | ({"width": list(self.width)} if self.width else {})
 
 
@@ -68,7 +73,8 @@ def recipe_of(experiment, **changes):
     Parameters
     ----------
     experiment : str or Recipe
-        A name in `EXPERIMENTS`, or a recipe of one's own.
+        A name in `EXPERIMENTS`, to which `experiments.own_recipes.register` adds those of a file
+        of one's own, or a recipe.
     **changes
         Fields of the recipe, in the place of its own.
 
@@ -85,7 +91,10 @@ def recipe_of(experiment, **changes):
     """
     name, recipe = ("own", experiment) if isinstance(experiment, Recipe) else (experiment, None)
     if recipe is None and experiment not in EXPERIMENTS:
-        raise ValueError(f"{experiment!r} is no experiment; there are {', '.join(EXPERIMENTS)}")
+        raise ValueError(
+            f"{experiment!r} is no experiment; there are {', '.join(EXPERIMENTS)}; one of a file "
+            "of your own is called my_recipes.py:mine on the command line"
+        )
     recipe = recipe or EXPERIMENTS[experiment]
     known = [field.name for field in fields(Recipe)]
     unknown = [field for field in changes if field not in known]
@@ -208,6 +217,17 @@ ALL_LAYERS = replace(HEAD, trains="all", epochs=4, learning_rate=0.02, translate
 # VGG16's features are 12 in the root mean square: brought to the size of its weights, they let the
 # head learn at the backbone's rate.
 VGG16 = {"network": "model_3", "feature_scale": 1 / 30}
+
+# ---- A network of one's own, in the place of an experiment's name
+
+OWN = Recipe(
+    "own",
+    epochs=10,
+    learning_rate=0.05,  # low enough for networks that don't normalise
+    translate=2,
+    flip="alternate",
+    validation_size=0.1,  # of few pictures, too
+)
 
 # ---- The notebook: a short training of each, as many pictures for all, then more of the winner
 

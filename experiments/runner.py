@@ -24,7 +24,8 @@ def run(experiment, seeds=(0,), *, root=ROOT, report=print, **changes):
     Parameters
     ----------
     experiment : str
-        A name in `experiments.recipes.EXPERIMENTS`.
+        A name in `experiments.recipes.EXPERIMENTS`, where `experiments.own_recipes.register` adds
+        your own.
     seeds : iterable of int
     root : path-like
         Of a repository in which the first notebook has converted the pictures.

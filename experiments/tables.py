@@ -48,7 +48,7 @@ def interval(group):
 def network(group):
     """Return the network's name and width (str), and what it learns from beside the labels."""
     recipe = group[0]["recipe"]
-    name = NETWORKS[recipe["network"]]
+    name = NETWORKS.get(recipe["network"], recipe["network"])
     if "width" in recipe:
         name += f" {'-'.join(map(str, recipe['width']))}"
     if "resize_to" in recipe:

@@ -50,10 +50,13 @@ def test_extracted_batches_are_taken_instead_of_an_archive(sample_batches, tmp_p
     shutil.copytree(sample_batches, folder)
     (folder / "extracted.json").unlink()
     (folder / "readme.html").unlink()
+    before = sorted((path, path.stat().st_mtime_ns) for path in folder.parent.rglob("*"))
     for given in (folder, folder.parent):
         assert download_data(given) == folder
         assert extract_cifar10_data(tmp_path / "out", archive=given) == folder
     ConvertDataToImages(images_directory=tmp_path / "i").run(folder / TEST_BATCH, tmp_path / "n", 1)
+    after = sorted((path, path.stat().st_mtime_ns) for path in folder.parent.rglob("*"))
+    assert after == before  # an input folder may be read-only
     with pytest.raises(FileNotFoundError, match=r"It is a folder, in which batches.meta"):
         extract_cifar10_data(tmp_path, archive=tmp_path)
 

@@ -1,8 +1,13 @@
 """CIFAR-100's archive goes the way of CIFAR-10's, with a hundred classes; a drawn one here."""
 
+import json
+from urllib.parse import unquote
+
+import keras
 import numpy as np
 import pytest
 
+from app import functions_of
 from utils.archive.kept import CIFAR100_NAME
 from utils.archive.members import CIFAR100_FOLDER, folder_of
 from utils.archive.sample import write_sample_archive
@@ -12,10 +17,19 @@ from utils.download_handle_data import (
     download_data,
     extract_cifar10_data,
 )
-from utils.load_patchs import extract_labels, read_classes, read_image_labels
+from utils.load_patchs import (
+    extract_labels,
+    load_paths_labels,
+    read_classes,
+    read_image_labels,
+)
 from utils.model_training_testing import model_1, predict, train_and_evaluate_models
 from utils.plotting import plot_combined_confusion_heat_map, show_images
+from utils.results.onnx_files import export_onnx
 from utils.results.reports import write_classification_report
+from utils.serving import page_parts
+from utils.serving.classifier import classify, load_models
+from utils.serving.picture_input import prepare
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +93,34 @@ def test_a_hundred_classes_are_trained_and_reported(converted, tmp_path):
     assert not figure.axes[0].texts
 
 
+def test_the_page_answers_with_the_classes_of_the_names_file(converted, tmp_path):
+    names = read_classes(converted / "test_names.txt").names
+    keras.utils.set_random_seed(0)
+    small = [keras.layers.AveragePooling2D(8), keras.layers.Flatten()]
+    last = keras.layers.Dense(100, activation="softmax", name="last")
+    model = keras.Sequential([keras.Input((32, 32, 3)), *small, last], name="hundred")
+    path = tmp_path / "models" / "hundred.onnx"
+    with pytest.raises(ValueError, match="expected 10 classes; pass class_names"):
+        export_onnx(model, path, record=None)
+    export_onnx(model, path, record=None, class_names=names)
+    (classifier,), problems = load_models(path.parent, root=tmp_path)
+    assert problems == []
+    (file, label), *_ = load_paths_labels(converted / "test_names.txt")
+    picture = converted / "images" / names[label] / f"{file.removesuffix('.png')}.png"
+    answer = classify(prepare(picture, (32, 32)), classifier)
+    (shares,) = model.predict(answer.picture.pixels[np.newaxis] / 255, verbose=0)
+    np.testing.assert_allclose([answer.shares[name] for name in names], shares, atol=1e-5)
+    assert answer.label == names[shares.argmax()]
+    _, show_several, predict, _ = functions_of({"hundred": classifier})
+    assert predict(picture, "hundred")["label"] == answer.label
+    table = unquote(show_several([picture], "hundred"))
+    assert f"file,class,percent,note,{','.join(names)}" in table
+    assert "It only knows 100 classes" in page_parts.about(classifier)
+    (bars,) = json.loads(page_parts.chart(answer))["data"]
+    order = np.argsort(-shares)[:20]
+    assert bars["y"] == [names[number] for number in order]
+
+
 def test_a_sample_too_small_for_its_classes_is_refused(tmp_path):
     with pytest.raises(ValueError, match="images_per_batch is 99, expected at least 100"):
         write_sample_archive(tmp_path / "a.tar.gz", images_per_batch=99, classes=100)
@@ -99,6 +141,17 @@ def test_pictures_carry_the_names_of_their_own_classes():
     ]
     with pytest.raises(ValueError, match=r"labels contains \[3\]: class indices go from 0 to 2"):
         show_images(images, [3, 0], class_names=names)
+
+
+def test_a_matrix_of_very_many_classes_stays_as_large_as_a_page(tmp_path):
+    names = [f"c{number}" for number in range(300)]
+    labels = np.arange(300)
+    figure = plot_combined_confusion_heat_map(
+        labels, labels, labels, 0 * labels, path=tmp_path / "c.pdf", class_names=names
+    )
+    assert max(figure.get_size_inches()) < 40
+    ticks = figure.axes[0].get_yticklabels()
+    assert [tick.get_text() for tick in ticks] == names[::3]
 
 
 @pytest.mark.parametrize("classes", [2, 20, 21])

@@ -126,7 +126,7 @@ def test_a_file_without_metadata_is_taken_with_a_note(tmp_path, picture):
         (lambda path: write_onnx(path, external="weights.bin"), "weights in other files"),
         (
             lambda path: write_onnx(path, metadata={**METADATA, "classes": "dog,cat"}),
-            "other classes than CIFAR-10's",
+            "to logits of 2 classes",
         ),
         (
             lambda path: write_onnx(path, metadata={**METADATA, "record": "../etc/passwd"}),

@@ -155,3 +155,30 @@ def test_what_cannot_be_saved_is_explained(tmp_path):
     model(np.zeros((1, 2)))
     with pytest.raises(ValueError, match=r"own can't be saved: .* build it of Keras's layers"):
         save_model(model, tmp_path)
+
+
+class Doubled(keras.layers.Layer):
+    """A layer that is registered nowhere."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (
+            lambda: keras.layers.Lambda(lambda x: 2 * x, name="twice"),
+            "it has a Lambda, twice, ",
+        ),
+        (
+            lambda: Doubled(name="twice"),
+            "its layer twice is a Doubled, which is not Keras's",
+        ),
+    ],
+)
+def test_a_layer_that_cannot_be_saved_is_named(tmp_path, layer, words):
+    inner = keras.Sequential([keras.Input((4,)), layer()])
+    model = keras.Sequential([keras.Input((4,)), inner, keras.layers.Dense(2)], name="own")
+    with pytest.raises(ValueError, match=f"own can't be saved: {words}"):
+        save_model(model, tmp_path)

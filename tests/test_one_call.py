@@ -196,9 +196,9 @@ def test_a_frozen_backbone_trains_its_head_only(data, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"data": 3}, "data is int, expected what load"),
-        ({"data": (np.zeros((4, 32, 32, 3)), np.zeros(4))}, "images are float64 of shape"),
-        ({"data": (np.zeros((4, 32, 32, 3), np.uint8), np.zeros(5))}, r"labels \(5,\)"),
+        ({"data": 3}, "data is of type int; pass a tf.data.Dataset"),
+        ({"data": (np.zeros((4, 32, 32)), np.zeros(4))}, "images of float64 of shape"),
+        ({"data": (np.zeros((4, 32, 32, 3), np.uint8), np.zeros(5))}, "4 images, but 5 labels"),
         ({"teacher": True}, "the recipe's teacher is None, but a model was given as teacher="),
         ({"experiment": "model_1"}, "the recipe's teacher is 'airbench96_sgd', but no model"),
         ({"width": (1, 2, 3)}, "model_1 takes none of"),

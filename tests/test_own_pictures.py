@@ -74,6 +74,30 @@ def test_a_folder_that_was_moved_with_its_names_files_is_found(tmp_path):
     assert len(list(read_image_labels(moved / "train_names.txt", 1, (4, 4)))) == 4
 
 
+def test_names_files_go_among_the_data_where_pictures_cannot_be_written(
+    tmp_path, monkeypatch, data_directory
+):
+    def refuse(folder):
+        raise OSError(f"{folder}: read-only file system")
+
+    monkeypatch.setattr("utils.pipeline.own_pictures.check_writable", refuse)
+    folder = make_folder(tmp_path / "input" / "own", 2)
+    before = sorted(folder.rglob("*"))
+    train, _, names = make_names_files(folder)
+    assert train == data_directory / "own" / "train_names.txt"
+    assert read_classes(train).names == names
+    assert len(list(read_image_labels(train, 1, (4, 4)))) == 4
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_pictures_that_are_not_read_are_left_out_with_a_warning(tmp_path):
+    folder = make_folder(tmp_path / "own", 2)
+    (folder / "c0001" / "a.WebP").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"c0001: 1 pictures are left out, such as a\.WebP; save"):
+        train, test, _ = make_names_files(folder)
+    assert len(load_paths_labels(train) + load_paths_labels(test)) == 6
+
+
 def test_parts_of_a_names_file_keep_its_classes(tmp_path):
     train, _, names = make_names_files(make_folder(tmp_path / "own", 12, 10))
     parts = tmp_path / "a.txt", tmp_path / "deep" / "b.txt"

@@ -115,6 +115,75 @@ def test_metrics_and_class_weights_are_those_of_keras():
         assert found[name] == pytest.approx(values, rel=1e-3), name
 
 
+def as_rows(labels=LABELS):
+    return keras.utils.to_categorical(labels, 3)
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, number):
+        part = slice(5 * number, 5 * number + 5)
+        return IMAGES[part], as_rows()[part]
+
+
+@pytest.mark.parametrize(
+    ("ours", "held_out"),
+    [
+        (lambda: data(as_rows()), lambda: data(as_rows())),
+        (lambda: Batches(workers=1), lambda: (IMAGES, LABELS[:, None])),
+        (data, lambda: data(as_rows()).unbatch()),
+    ],
+    ids=["rows", "rows and a column", "indices and rows"],
+)
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+def test_one_hot_labels_are_learnt_as_by_keras(ours, held_out, smoothing):
+    reference, model = twinned(), twinned()
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    reference.compile(optimizer, loss, metrics=["accuracy", "top_k_categorical_accuracy"])
+    options = {"verbose": 0, "shuffle": False, "class_weight": {0: 3.0, 1: 1.0, 2: 1.0}}
+    both = {"validation_data": data(as_rows())}
+    expected = reference.fit(data(as_rows()), epochs=2, **both, **options)
+    settings = {"label_smoothing": smoothing, "class_weight": {0: 3.0}, "verbose": 0}
+    settings["metrics"] = ["accuracy", "top_k_categorical_accuracy"]
+    _, history = train_and_evaluate_models(
+        model, ours(), held_out(), 2, None, True, 0.05, **settings
+    )
+    assert history.history.keys() == expected.history.keys() | {"seconds"}
+    for name, values in expected.history.items():
+        assert history.history[name] == pytest.approx(values, rel=1e-3), name
+    assert model.evaluate(data(as_rows()), verbose=0)[1] == pytest.approx(
+        history.history["val_accuracy"][-1]
+    )
+
+
+def test_a_teacher_answers_in_the_place_of_one_hot_labels():
+    keras.utils.set_random_seed(1)
+    teacher, losses = twinned("teacher"), []
+    for labels in (LABELS, as_rows()):
+        model = twinned()
+        options = {"teacher": teacher, "verbose": 0}
+        both = data(labels), data(labels)
+        _, history = train_and_evaluate_models([model], *both, 1, None, True, **options)
+        losses.append(history.history["val_loss"])
+    assert losses[0] == pytest.approx(losses[1])
+
+
+@pytest.mark.parametrize("weights", [[1, 2, 3], {3: 1.0}])
+def test_what_are_no_weights_of_classes_is_refused(weights):
+    with pytest.raises(ValueError, match=r"class_weight is .*expected a dict of class indices, 0 "):
+        train(twinned(), class_weight=weights)
+
+
+def test_one_callback_needs_no_list():
+    epochs = []
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
+    train(twinned(), 2, callbacks=note)
+    assert epochs == [0, 1]
+
+
 # ---- what is left
 
 

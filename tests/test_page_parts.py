@@ -35,6 +35,18 @@ def test_only_the_predicted_bar_has_another_colour():
         assert colour != page_parts.BAR
 
 
+def test_names_of_classes_are_text_not_html_nor_formulas():
+    odd = FROG._replace(label="<b>=1", shares={"<b>=1": 0.75, "=2": 0.25})
+    assert "<b>=1" not in page_parts.label(odd)
+    assert "none of the 2 classes" in page_parts.label(odd._replace(trusted=False))
+    assert "<b>=1" not in page_parts.chart(odd)
+    shown = page_parts.table(["a.png"], [odd], tuple(odd.shares))
+    link = shown.split('href="')[1].split('"')[0]
+    (head, row) = csv.reader(io.StringIO(unquote(link.partition(",")[2])))
+    assert head == ["file", "class", "percent", "note", "<b>=1", "'=2"]
+    assert row == ["a.png", "<b>=1", "75.00", "", "75.00", "25.00"]
+
+
 def test_names_of_files_are_text_not_html():
     assert "<script>" not in page_parts.table(["<script>.png"], [FROG])
     assert "<i>" not in page_parts.sentence("<i>")

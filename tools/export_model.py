@@ -2,10 +2,12 @@
 
     python -m tools.export_model [models/model_1.keras ...]     or: make export
     python -m tools.export_model models/model_1.keras --publish [--title "Model 1"]
+    python -m tools.export_model mine.keras --classes my_pictures/train_names.txt --directory models
 
 The files go to ``build/export/``, or where ``--directory`` says. With ``--publish`` it is the
 ``.onnx`` alone, beside the model, for the page: it is compared by the validation pictures, which
-have to be converted, and its hash and the largest difference go to the record of the run.
+have to be converted, and its hash and the largest difference go to the record of the run. What
+lies in ``models/`` as ``.onnx`` the page offers, with the classes of the names file.
 """
 
 import argparse
@@ -19,8 +21,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from experiments import load
-from utils.base.cifar10 import ROOT
+from utils.base.cifar10 import CLASS_NAMES, ROOT
 from utils.base.files import atomic_path, sha256_of
+from utils.pipeline.names_file import read_classes
 from utils.results.model_files import load_model
 from utils.results.onnx_files import add_onnx, export_onnx, exportable
 from utils.results.records import RESULTS, read_records, write_record
@@ -28,8 +31,10 @@ from utils.results.records import RESULTS, read_records, write_record
 TOLERANCE = 1e-4  # of a probability, in LiteRT
 
 
-def export_model(path, directory, *, title=None):
+def export_model(path, directory, *, title=None, class_names=CLASS_NAMES):
     """Export the model at `path` to `directory` (path-likes) in both formats, and compare.
+
+    `class_names` (sequence of str) are in label order.
 
     Returns
     -------
@@ -46,7 +51,7 @@ def export_model(path, directory, *, title=None):
     name = f"results/{record['experiment']}/seed_{record['seed']}.json" if record else None
     onnx, litert = (Path(directory) / f"{Path(path).stem}{end}" for end in (".onnx", ".tflite"))
     return {
-        onnx: export_onnx(model, onnx, record=name, title=title),
+        onnx: export_onnx(model, onnx, record=name, title=title, class_names=class_names),
         litert: _export_litert(model, litert),
     }
 
@@ -96,13 +101,18 @@ def main():
     parser.add_argument("--directory", type=Path, default=ROOT / "build" / "export")
     parser.add_argument("--publish", action="store_true", help="write .onnx beside the model")
     parser.add_argument("--title", help="the network's name for people")
+    parser.add_argument("--classes", metavar="NAMES_FILE", help="of which the classes are")
     given = parser.parse_args()
+    if given.classes and (given.publish or not given.models):
+        parser.error("--classes is for models that are named, and not published")
     for path in given.models or sorted((ROOT / "models").glob("*.keras")):
         try:
             if given.publish:
                 differences = publish_onnx(path, title=given.title)
             else:
-                differences = export_model(path, given.directory, title=given.title)
+                names = read_classes(given.classes).names if given.classes else CLASS_NAMES
+                how = {"title": given.title, "class_names": names}
+                differences = export_model(path, given.directory, **how)
         except (OSError, ValueError) as problem:
             sys.exit(str(problem))
         for target, difference in differences.items():

@@ -1,6 +1,7 @@
 """The CIFAR-10 archive: download, verify, extract, and convert to PNG pictures.
 
-Enters: a URL or path of ``cifar-10-python.tar.gz`` (60,000 colour images, 32x32, ten classes).
+Enters: a URL or path of ``cifar-10-python.tar.gz`` (60,000 colour images, 32x32, ten classes), or
+of ``cifar-100-python.tar.gz`` (a hundred classes), or a folder into which one was extracted.
 Leaves: ``data/images/<class name>/<file name>.png`` (RGB, uint8, lossless) and names files, text
 with one picture a line: ``<file name> <label index>``.
 

@@ -45,7 +45,8 @@ def load_paths_labels(path):
     Returns
     -------
     list of (str, int)
-        File name and label, 0 to 9, in the order of the file.
+        File name and label, in the order of the file: 0 to 9, or to the last of the classes that
+        stand beside the file.
 
     Raises
     ------

@@ -1,6 +1,8 @@
 """The models, their training, selection and prediction.
 
-Enters: datasets of (images float32 in [0, 1] of shape (patch, 32, 32, 3), integer labels).
+Enters: Keras models of any kind, and pictures as Keras takes them: ``tf.data`` in batches or not,
+``(images, labels)`` of arrays, ``keras.utils.PyDataset``; images float in [0, 1] of shape (N,
+height, width, C), labels as indices or one-hot rows, sample weights after them if there are some.
 Leaves: trained Keras models of standard layers, which take pixels in [0, 1], and their scores.
 """
 
@@ -21,7 +23,7 @@ from utils.training.checkpoints import fingerprint_of_data
 from utils.training.metrics import one_hot_rows
 from utils.training.models import model_1, model_2, model_3, model_4
 from utils.training.optimizer import make_optimizer, one_cycle_schedule
-from utils.training.targets import crossentropy
+from utils.training.targets import crossentropy, has_rows, in_rows, weights_of
 from utils.training.tensorflow_engine import train_model
 from utils.training.whitening import whiten
 
@@ -91,10 +93,11 @@ def train_and_evaluate_models(
     Parameters
     ----------
     models_list : list of keras.Model
-        Trained in place; their names must differ.
+        Of any kind; trained in place; their names must differ.
     train_dataset, validation_dataset : tf.data.Dataset, tuple of arrays, or keras.utils.PyDataset
         Of (images float in [0, 1], labels), in batches or not, sample weights after them if you
-        like: labels are indices of shape (N,) or (N, 1), or one-hot rows.
+        like: labels are indices of shape (N,) or (N, 1), or one-hot rows, to which metrics of
+        your own are given then.
     epochs : int
         At least 1.
     batch_size : int or None
@@ -133,7 +136,7 @@ def train_and_evaluate_models(
     callbacks : sequence of keras.callbacks.Callback
         As of ``keras.Model.fit``, for each of the models in turn.
     class_weight : dict of int to float, optional
-        As of ``keras.Model.fit``.
+        As of ``keras.Model.fit``: what a picture of the class counts, 1 where it is not named.
     metrics : sequence
         As of ``keras.Model.compile``, beside the accuracy.
     verbose : "auto", 0, 1 or 2
@@ -159,6 +162,8 @@ def train_and_evaluate_models(
         If the loss becomes NaN or infinite.
     """
     check_keras()
+    models_list = [models_list] if isinstance(models_list, keras.Model) else list(models_list)
+    callbacks, metrics = (keras.tree.flatten(given or []) for given in (callbacks, metrics))
     _check_names(models_list)
     if checkpoint_directory is not None:
         check_writable(checkpoint_directory, ROOM)
@@ -190,20 +195,23 @@ def train_and_evaluate_models(
         optimizer = make_optimizer(l_r, mome, nesterov, weight_decay, bias_rate, kernel_rate)
         train = checked("train_dataset", train_batches, count)
         validation = checked("validation_dataset", validation_batches, count)
+        rows = has_rows(train) or has_rows(validation)
+        if rows:
+            train, validation = in_rows(train, count), in_rows(validation, count)
         histories[model.name] = train_model(
             model,
             train,
             validation,
             epochs,
             optimizer,
-            crossentropy(label_smoothing, teacher),
+            crossentropy(label_smoothing, teacher, rows=rows),
             teacher=teacher,
             lookahead=lookahead,
             checkpoint=checkpoint_directory and Path(checkpoint_directory) / f"{model.name}.npz",
             fingerprint=data,
             callbacks=callbacks,
-            class_weight=class_weight,
-            metrics=metrics,
+            class_weight=weights_of(class_weight, count),
+            metrics=[metric for metric in metrics if metric != "accuracy"],
             verbose=verbose,
         )
         scores[model.name] = histories[model.name].history["val_accuracy"][-1]

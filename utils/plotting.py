@@ -1,6 +1,7 @@
 """Pictures, learning curves and confusion matrices as Matplotlib figures.
 
-What enters: arrays (pixels, class indices) or a Keras training history. What leaves: one
+What enters: arrays (pixels, class indices) or a Keras training history; `class_names` where the
+classes are others than CIFAR-10's. What leaves: one
 `matplotlib.figure.Figure` a call; only `plot_combined_confusion_heat_map` writes a file.
 
 A returned figure is already closed in pyplot: no window opens, nothing piles up in memory, and a
@@ -70,9 +71,9 @@ def show_images(
     Parameters
     ----------
     images_patch : array of shape (N, H, W, 3), float in [0, 1] or uint8
-    labels : array of shape (N,), int in 0-9
+    labels : array of shape (N,) or (N, 1), int from 0
         The true classes.
-    predictions : array of shape (N,), int in 0-9, optional
+    predictions : array of shape (N,) or (N, 1), int from 0, optional
         The predicted classes; the name becomes "true -> predicted".
     confidences : array of shape (N,) or (N, classes), float in [0, 1], optional
         Probability of each predicted class, put below it; of whole rows it is the largest.
@@ -205,16 +206,17 @@ def plot_combined_confusion_heat_map(
 
     Parameters
     ----------
-    y_train_act, y_train_pred : array of shape (N,), int in 0-9
+    y_train_act, y_train_pred : array of shape (N,) or (N, 1), int from 0
         True and predicted classes of the training pictures.
-    y_test_act, y_test_pred : array of shape (M,), int in 0-9
+    y_test_act, y_test_pred : array of shape (M,) or (M, 1), int from 0
         The same of the test pictures.
     str6 : str, default ""
         Tag for the title and the file name, such as a model's name.
     path : str or pathlib.Path ending in ".pdf", optional
         By default ``results/combined_<str6>_heat_map.pdf`` below the repository root.
     class_names : sequence of str
-        In label order. Of more than 20, cells are coloured without numbers.
+        In label order. Of more than 20, cells are coloured without numbers; of more than 120,
+        not all names are written.
 
     Returns
     -------

@@ -8,7 +8,17 @@ from utils.pipeline.batches import without_autotuning
 from utils.pipeline.read_pictures import to_float
 
 
-def batches_of(images, labels, batch_size, *, shuffle=None, translate=None, flip=None, cutout=None):
+def batches_of(
+    images,
+    labels,
+    batch_size,
+    *,
+    shuffle=None,
+    translate=None,
+    flip=None,
+    cutout=None,
+    weights=None,
+):
     """Make a dataset of batches, in the order of the arrays or shuffled, plain or augmented.
 
     Parameters
@@ -25,30 +35,36 @@ def batches_of(images, labels, batch_size, *, shuffle=None, translate=None, flip
         Mirror each picture in every second pass, or by chance.
     cutout : int, optional
         Side in pixels of a square that is painted over in each picture.
+    weights : ndarray of float, shape (N,), optional
+        What each picture counts.
 
     Returns
     -------
     tf.data.Dataset
-        Of (images float32 in [0, 1], labels int32).
+        Of (images float32 in [0, 1], labels int32), and the weights where there are some.
     """
     count = len(labels)
-    images, labels = tf.constant(images), tf.constant(labels, tf.int32)
+    images = tf.constant(images)
+    told = [tf.constant(labels, tf.int32)]
+    told += [] if weights is None else [tf.constant(weights, tf.float32)]
     # Not by the number: where classes take turns, one would always look one way.
     turns = np.random.default_rng(shuffle or 0).permutation(count).astype(np.int32)
     numbers = tf.data.Dataset.range(count, output_type=tf.int32)
     if shuffle is not None:
         numbers = numbers.shuffle(count, seed=shuffle)
     batches = numbers.batch(batch_size).map(
-        lambda index: (tf.gather(images, index), tf.gather(labels, index), tf.gather(turns, index))
+        lambda index: (tf.gather(images, index), index, tf.gather(turns, index))
     )
     if flip == "alternate":
         batches = mirror_in_turn(batches)
     elif flip is None:
-        batches = batches.map(lambda images, labels, index: (images, labels, index < 0))
+        batches = batches.map(lambda images, index, turns: (images, index, turns < 0))
     else:
-        batches = batches.map(lambda images, labels, index: (images, labels))
+        batches = batches.map(lambda images, index, _: (images, index))
     if translate is not None:
         batches = augment_patches(batches, translate, shuffle, cutout=cutout)
-    batches = batches.map(lambda images, labels, *_: (to_float(images), labels)).prefetch(2)
+    batches = batches.map(
+        lambda images, index, *_: (to_float(images), *(tf.gather(part, index) for part in told))
+    ).prefetch(2)
     cardinality = tf.data.experimental.assert_cardinality(int(np.ceil(count / batch_size)))
     return without_autotuning(batches.apply(cardinality))

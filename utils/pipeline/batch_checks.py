@@ -173,4 +173,4 @@ def value_errors():
         message = re.search(r"assertion failed: \[(.*)\]$", str(error), re.MULTILINE)
         if message is None:
             raise
-        raise ValueError(message[1]) from error
+        raise ValueError(message[1].replace("\\'", "'")) from error

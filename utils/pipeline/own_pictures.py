@@ -2,15 +2,18 @@
 
 import math
 import os
+import warnings
 from collections import Counter
 from pathlib import Path
 
+from utils.base import cifar10
 from utils.base.checks import is_reserved_name
 from utils.base.cifar10 import SUFFIXES
-from utils.base.files import write_text
+from utils.base.files import check_writable, write_text
 from utils.pipeline.names_file import PLAIN_NAME, write_classes
 
 MOST_CLASSES = 1000
+NOT_READ = (".webp", ".tif", ".tiff", ".heic", ".heif", ".avif")  # pictures all the same
 
 
 def make_names_files(images_directory, *, directory=None, test_size=0.2, seed=0):
@@ -20,9 +23,11 @@ def make_names_files(images_directory, *, directory=None, test_size=0.2, seed=0)
     ----------
     images_directory : path-like
         With a folder for each class, 2 to 1,000, or with such folders in ``train`` and ``test``.
-        Pictures are PNG, JPEG, GIF or BMP, by suffixes in any case; other files are left out.
+        Pictures are PNG, JPEG, GIF or BMP, by suffixes in any case; other files are left out, with
+        a warning if they are pictures.
     directory : path-like, optional
-        Where the names files go, with the class names beside; `images_directory` by default.
+        Where the names files go, with the class names beside; by default `images_directory`, or
+        ``data/<its name>`` of the repository where nothing can be written there.
     test_size : int or float
         Pictures, or share of them, for testing, as many of each class and at least one; not if
         there are folders ``train`` and ``test``.
@@ -46,7 +51,8 @@ def make_names_files(images_directory, *, directory=None, test_size=0.2, seed=0)
     root = Path(images_directory).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; pass the one with the class folders")
-    places = [Path(directory or root).expanduser() / f"{part}_names.txt" for part in PARTS]
+    directory = Path(directory or _writable(root)).expanduser()
+    places = [directory / f"{part}_names.txt" for part in PARTS]
     if all((root / part).is_dir() for part in PARTS):
         folders = [root / part for part in PARTS]
         class_names = _class_names(folders[0])
@@ -65,6 +71,15 @@ def make_names_files(images_directory, *, directory=None, test_size=0.2, seed=0)
 PARTS = ("train", "test")
 
 
+def _writable(folder):
+    """Return `folder` (pathlib.Path), or one among the data where nothing can be written there."""
+    try:
+        check_writable(folder)
+    except OSError:
+        return cifar10.DATA_DIRECTORY / folder.resolve().name
+    return folder
+
+
 def _class_names(folder):
     names = tuple(
         sorted(one.name for one in os.scandir(folder) if one.is_dir() and one.name[0] != ".")
@@ -81,11 +96,19 @@ def _lines(folder, class_names):
     """Return the lines of a names file, class by class."""
     lines = []
     for label, class_name in enumerate(class_names):
-        found = sorted(
+        files = sorted(
             one.name
             for one in os.scandir(folder / class_name)
-            if one.is_file() and one.name[0] != "." and one.name.lower().endswith(SUFFIXES)
+            if one.is_file() and one.name[0] != "."
         )
+        found = [name for name in files if name.lower().endswith(SUFFIXES)]
+        others = [name for name in files if name.lower().endswith(NOT_READ)]
+        if others:
+            warnings.warn(
+                f"{folder / class_name}: {len(others)} pictures are left out, such as {others[0]}; "
+                "save them as PNG or JPEG",
+                stacklevel=3,
+            )
         if not found:
             raise ValueError(
                 f"{folder / class_name}: no picture there ({', '.join(SUFFIXES)}); add some or "

@@ -1,5 +1,7 @@
 """Parts of figures: titles of pictures, and a confusion matrix of few or many classes."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -8,6 +10,7 @@ from sklearn.metrics import confusion_matrix
 from utils.results.figure_checks import checked_labels, require
 
 ANNOTATED_UP_TO = 20  # classes of a confusion matrix; of more, colours alone can be read
+NAMED_UP_TO = 120  # classes; of more, every second or third name stands beside the matrix
 CELL = 0.14  # inches of each of more classes, for a name of 7 points beside it
 WHITE_TEXT_ABOVE = 71  # percent: there black and white text contrast alike with "Blues" (4.6:1)
 
@@ -38,8 +41,12 @@ def draw_confusion(axes, name, actual, predicted, class_names):
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     few = len(class_names) <= ANNOTATED_UP_TO
     look = {"vmin": 0, "vmax": 100, "cmap": "Blues", "linewidths": 0.5 * few, "square": True}
-    names = {"xticklabels": class_names, "yticklabels": class_names}
-    sns.heatmap(shares, annot=few, fmt=".1f", cbar=False, ax=axes, **look, **names)
+    every = math.ceil(len(class_names) / NAMED_UP_TO)
+    look |= {"xticklabels": False, "yticklabels": False, "rasterized": every > 1}
+    sns.heatmap(shares, annot=few, fmt=".1f", cbar=False, ax=axes, **look)
+    ticks = np.arange(0.5, len(class_names), every), class_names[::every]
+    axes.set_xticks(*ticks)
+    axes.set_yticks(*ticks)
     for text, share in zip(axes.texts, shares.flat, strict=False):  # no texts if there are many
         text.set(color="white" if share > WHITE_TEXT_ABOVE else "black", fontsize=9)
     axes.set_title(f"{name}: accuracy {np.mean(actual == predicted):.1%}")
@@ -56,4 +63,4 @@ def side_of_confusion(classes):
     """Return the inches that a confusion matrix of `classes` (int) takes with its names."""
     if classes <= 10:
         return 6.25
-    return max(8.5, 2 + CELL * classes)
+    return max(8.5, 2 + CELL * min(classes, NAMED_UP_TO))

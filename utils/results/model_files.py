@@ -67,22 +67,49 @@ def save_model(model, directory, *, suffixes=(".keras", ".h5"), half_precision=F
         If a weight is too large for half precision, or the model can't be built from what its
         layers say of themselves.
     """
-    try:
-        plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
-        plain.set_weights(model.get_weights())
-    except Exception as error:  # a model of one's own raises whatever it likes
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ValueError(
-            f"{model.name} can't be saved: what get_config() says of it builds no such model "
-            f"({reason}); build it of Keras's layers by keras.Sequential or "
-            "keras.Model(inputs, outputs), or keep its weights by save_weights"
-        ) from error
+    plain = plain_copy(model)
     paths = [Path(directory) / f"{name or model.name}{suffix}" for suffix in suffixes]
     # None gets its name before all are written; `.keras`, which the page reads, gets it last.
     with ExitStack() as stack:
         for temporary in [stack.enter_context(atomic_path(path)) for path in paths]:
             _without_locks(temporary, partial(_save, plain, half_precision), writes=True)
     return paths
+
+
+def plain_copy(model):
+    """Return a model like `model` (keras.Model), made of what its layers say of themselves.
+
+    ValueError, saying why, if that builds no such model: then it can't be saved.
+    """
+    try:
+        plain = model.from_config(model.get_config())  # a clone would be compiled as the model is
+        plain.set_weights(model.get_weights())
+    except Exception as error:  # a model of one's own raises whatever it likes
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = _why_not(model) or f"what get_config() says of it builds no such model ({reason})"
+        raise ValueError(
+            f"{model.name} can't be saved: {reason}; build it of Keras's layers by "
+            "keras.Sequential or keras.Model(inputs, outputs), or keep its weights by save_weights"
+        ) from error
+    return plain
+
+
+def _why_not(layer):
+    """Return which layer in `layer` can't be made again (str), None if that is not the reason."""
+    for inner in getattr(layer, "layers", []):
+        kind = type(inner)
+        if isinstance(inner, keras.layers.Lambda):
+            return f"it has a Lambda, {inner.name}, whose Python code would have to be in the file"
+        registered = keras.saving.get_registered_name(kind)
+        is_own = not kind.__module__.startswith("keras.")
+        if is_own and keras.saving.get_registered_object(registered) is not kind:
+            return (
+                f"its layer {inner.name} is a {kind.__name__}, which is not Keras's and not "
+                "registered by keras.saving.register_keras_serializable"
+            )
+        if reason := _why_not(inner):
+            return reason
+    return None
 
 
 def _save(plain, half_precision, path):

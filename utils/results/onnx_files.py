@@ -1,8 +1,8 @@
 """A trained Keras model in, an ``.onnx`` file out that explains itself, for the page and elsewhere.
 
-Enters: a model from pixels float32 in [0, 1] to a softmax of the ten classes.
+Enters: a model from pixels float32 in [0, 1] to a softmax of the classes.
 Leaves: a graph from ``pixels``, float32 of shape (N, height, width, 3), to ``logits``, shape
-(N, 10), and ``features``, shape (N, F), what the head is given. The file's metadata say the
+(N, classes), and ``features``, shape (N, F), what the head is given. The file's metadata say the
 classes in their order, how pixels are prepared, the experiment and the record of its run.
 """
 
@@ -26,7 +26,7 @@ PREPARATION = (
 )
 
 
-def export_onnx(model, path, *, record, title=None, images=None):
+def export_onnx(model, path, *, record, title=None, images=None, class_names=CLASS_NAMES):
     """Write `model` to `path`, once it answers there as in Keras.
 
     Parameters
@@ -42,6 +42,8 @@ def export_onnx(model, path, *, record, title=None, images=None):
         The network's name for people; the page shows it.
     images : ndarray of float32, shape (N, height, width, 3), 0 to 1, optional
         Pictures to compare by; 256 random ones by default.
+    class_names : sequence of str
+        In label order, for the page: `load_patchs.read_classes` gives those of own pictures.
 
     Returns
     -------
@@ -51,18 +53,21 @@ def export_onnx(model, path, *, record, title=None, images=None):
     Raises
     ------
     ValueError
-        If the model does not end in a softmax of the ten classes, or the difference is more than
-        1e-5; nothing is written then.
+        If the model does not end in a softmax of these classes, one has a comma in its name, or
+        the difference is more than 1e-5; nothing is written then.
     """
-    if model.output_shape[1:] != (len(CLASS_NAMES),):
+    if model.output_shape[1:] != (len(class_names),):
         raise ValueError(
-            f"{model.name}: output {model.output_shape}, expected {len(CLASS_NAMES)} classes"
+            f"{model.name}: output {model.output_shape}, expected {len(class_names)} classes; pass "
+            "class_names"
         )
+    if any("," in name for name in class_names):
+        raise ValueError(f"class_names has {class_names!r}; leave out the commas")
     if images is None:
         images = np.random.default_rng(0).random((CHECKED, *model.input_shape[1:]), np.float32)
     experiment = PurePath(record).parent.name if record else Path(path).stem
     metadata = {
-        "classes": ",".join(CLASS_NAMES),
+        "classes": ",".join(class_names),
         "preparation": PREPARATION.format(*model.input_shape[1:3]),
         "experiment": experiment,
         "record": record or "",
@@ -73,7 +78,7 @@ def export_onnx(model, path, *, record, title=None, images=None):
             warnings.filterwarnings("ignore", "In the future `np", FutureWarning)
             exportable(model).export(temporary, format="onnx", verbose=False)
         graph = onnx.load(temporary)
-        _end_before_softmax(graph.graph, model.name)
+        _end_before_softmax(graph.graph, model.name, len(class_names))
         onnx.helper.set_model_props(graph, metadata)
         onnx.checker.check_model(graph, full_check=True)
         onnx.save(graph, temporary)
@@ -148,7 +153,7 @@ def onnx_runner(path):
     return run
 
 
-def _end_before_softmax(graph, name):
+def _end_before_softmax(graph, name, classes):
     """Take the softmax off an onnx.GraphProto, and name what goes in and out."""
     makers = {output: node for node in graph.node for output in node.output}
     softmax = makers[graph.output[0].name]
@@ -164,7 +169,7 @@ def _end_before_softmax(graph, name):
         node.input[:] = [names.get(given, given) for given in node.input]
         node.output[:] = [names.get(made, made) for made in node.output]
     weights = {array.name: array.dims for array in graph.initializer}
-    sizes = {"logits": len(CLASS_NAMES), "features": weights[head.input[1]][0]}
+    sizes = {"logits": classes, "features": weights[head.input[1]][0]}
     graph.input[0].name = "pixels"
     graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
     del graph.output[:], graph.value_info[:]

@@ -2,8 +2,8 @@
 
 Enters: what `utils.results.onnx_files.export_onnx` wrote, with the record of its run, which the
 file's metadata name; pixels float32 in [0, 1].
-Leaves: calibrated probabilities of the ten classes, and a score that is low where the network finds
-nothing it knows. ONNX Runtime gives logits and features; the rest is NumPy.
+Leaves: calibrated probabilities of the file's classes, and a score that is low where the network
+finds nothing it knows. ONNX Runtime gives logits and features; the rest is NumPy.
 """
 
 import json
@@ -60,7 +60,7 @@ class Classifier(NamedTuple):
     image_shape : tuple of int
         Height and width of its input.
     run : callable
-        Pixels float32 of shape (N, height, width, 3), 0 to 1, to logits of shape (N, 10) and
+        Pixels float32 of shape (N, height, width, 3), 0 to 1, to logits of shape (N, classes) and
         features of shape (N, F), both float32.
     accuracy : float or None
         On the test pictures, 0 to 1.
@@ -72,6 +72,8 @@ class Classifier(NamedTuple):
         Answers of a lower score are not to be trusted; None where nobody has chosen one.
     notes : tuple of str
         Sentences on what is not known of it.
+    class_names : tuple of str
+        In the order of the logits.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Classifier(NamedTuple):
     score: Callable = SCORES["energy"]({})
     threshold: float | None = None
     notes: tuple = ()
+    class_names: tuple = CLASS_NAMES
 
 
 class Answer(NamedTuple):
@@ -95,7 +98,7 @@ class Answer(NamedTuple):
     shares : dict of str to float
         Class name to probability, 0 to 1, in label order.
     trusted : bool
-        False where it is probably none of the ten.
+        False where it is probably none of the classes.
     picture : utils.serving.picture_input.Prepared
         What the model was given, and what of the picture that is.
     """
@@ -149,18 +152,19 @@ def load_classifier(path, *, root=ROOT):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is damaged, of other shapes or classes, larger than 200 MB, changed since its record
-        was written, or has weights or operators from elsewhere; such a file runs nothing.
+        If it is damaged, of shapes that don't fit its classes, larger than 200 MB, changed since
+        its record was written, or has weights or operators from elsewhere; it runs nothing then.
     """
     path = Path(path)
     said = _below(path, root)
     if not path.is_file():
         raise FileNotFoundError(f"{said}: no model there; {REMEDY}")
     session = _open(path, said)
-    image_shape = _check_shapes(session, said)
     metadata = session.get_modelmeta().custom_metadata_map
-    if metadata.get("classes", ",".join(CLASS_NAMES)) != ",".join(CLASS_NAMES):
-        raise ValueError(f"{said}: knows other classes than CIFAR-10's; {REMEDY}")
+    class_names = tuple(metadata.get("classes", ",".join(CLASS_NAMES)).split(","))
+    if len(set(class_names)) < len(class_names):
+        raise ValueError(f"{said}: has a class twice; {REMEDY}")
+    image_shape = _check_shapes(session, len(class_names), said)
     record, notes = _read_record(path, metadata, Path(root), said)
 
     def run(images):
@@ -175,7 +179,8 @@ def load_classifier(path, *, root=ROOT):
         title = metadata.get("title") or path.stem
         if known["accuracy"]:
             title += f", {known['accuracy']:.1%}".replace("%", " %")
-        found = Classifier(path.stem, title, image_shape, run, **known, notes=tuple(notes))
+        known |= {"notes": tuple(notes), "class_names": class_names}
+        found = Classifier(path.stem, title, image_shape, run, **known)
         pixels = np.zeros((*image_shape, 3), np.uint8)
         classify(Prepared(pixels, None, MIDDLE, (0, 0, 1, 1)), found)  # the first one is slow
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -194,8 +199,8 @@ def classify(picture, classifier):
     if classifier.threshold is not None:
         (score,) = classifier.score(picture.pixels[np.newaxis], logits, features)
         trusted = bool(score >= classifier.threshold)
-    named = dict(zip(CLASS_NAMES, shares.tolist(), strict=True))
-    return Answer(CLASS_NAMES[int(shares.argmax())], named, trusted, picture)
+    named = dict(zip(classifier.class_names, shares.tolist(), strict=True))
+    return Answer(classifier.class_names[int(shares.argmax())], named, trusted, picture)
 
 
 def run_in_batches(classifier, images):
@@ -208,7 +213,7 @@ def run_in_batches(classifier, images):
 
     Returns
     -------
-    probabilities : ndarray of float32, shape (N, 10)
+    probabilities : ndarray of float32, shape (N, classes)
     scores : ndarray of float32, shape (N,)
     """
     batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
@@ -220,7 +225,7 @@ def run_in_batches(classifier, images):
 
 
 def probabilities_of(logits, temperature):
-    """Return the softmax of logits (ndarray, shape (N, 10)) divided by `temperature`."""
+    """Return the softmax of logits (ndarray, shape (N, classes)) divided by `temperature`."""
     powers = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
     return powers / powers.sum(axis=1, keepdims=True)
 
@@ -256,7 +261,7 @@ def _open(path, said):
             raise ValueError(f"{said}: {reason}; {REMEDY}") from error
 
 
-def _check_shapes(session, said):
+def _check_shapes(session, classes, said):
     """Return height and width of the input, if input and outputs are what the page needs."""
     given = {each.name: (each.type, each.shape) for each in session.get_inputs()}
     made = {each.name: each.shape for each in session.get_outputs()}
@@ -269,12 +274,12 @@ def _check_shapes(session, said):
         or not isinstance(shape[2], int)
         or shape[3] != 3
         or isinstance(shape[0], int)
-        or made.get("logits", [None])[1:] != [len(CLASS_NAMES)]
+        or made.get("logits", [None])[1:] != [classes]
         or len(made.get("features", [])) != 2
     ):
         raise ValueError(
             f"{said}: from {given} to {made}; expected pixels, float of shape (N, height, width, "
-            f"3), to logits of {len(CLASS_NAMES)} classes and features; {REMEDY}"
+            f"3), to logits of {classes} classes and features; {REMEDY}"
         )
     return tuple(shape[1:3])
 
@@ -314,5 +319,5 @@ def _numbers_of(record, notes):
         notes.append("Its percentages are not calibrated.")
     if odd.get("threshold") is not None and odd.get("score") in SCORES:
         return known | {"score": SCORES[odd["score"]](odd), "threshold": odd["threshold"]}
-    notes.append("It has no threshold, so it can't say that a picture shows none of the ten.")
+    notes.append("It has no threshold, so it can't say that a picture shows something else.")
     return known

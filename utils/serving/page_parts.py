@@ -15,24 +15,21 @@ from PIL import Image
 from utils.base.cifar10 import CLASS_NAMES
 from utils.serving.picture_input import BETTER, MAX_BYTES
 
-HEADER = ("file", "class", "percent", "note", *CLASS_NAMES)
+HEADER = ("file", "class", "percent", "note")
+BARS = 20  # at most: of more classes the chart has the most probable ones
 FORMULA = "=+-@\t\r"
 BAR, PREDICTED, DOUBTED = "#9db4c8", "#e4572e", "#8d8d8d"
-LAYOUT = json.dumps(
-    {
-        "height": 400,
-        "margin": {"l": 90, "r": 10, "t": 30, "b": 50},  # above it, Plotly's buttons
-        "xaxis": {
-            "title": {"text": "percent", "standoff": 8},
-            "range": [0, 130],  # room for the number beside a full bar
-            "tickvals": [0, 25, 50, 75, 100],
-        },
-        "yaxis": {"autorange": "reversed", "tickmode": "linear"},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "font": {"size": 14},
-    }
-)
+LAYOUT = {
+    "xaxis": {
+        "title": {"text": "percent", "standoff": 8},
+        "range": [0, 130],  # room for the number beside a full bar
+        "tickvals": [0, 25, 50, 75, 100],
+    },
+    "yaxis": {"autorange": "reversed", "tickmode": "linear"},
+    "paper_bgcolor": "white",
+    "plot_bgcolor": "white",
+    "font": {"size": 14},
+}
 CSS = """
 .answer {text-align: center; min-height: 6.5em}
 .answer b {display: block; font-size: 2.6rem; line-height: 1.2; color: #e4572e}
@@ -99,10 +96,14 @@ def about(classifier):
     is_right = ""
     if classifier.accuracy is not None:
         is_right = f" It is right on {classifier.accuracy:.1%} of the test pictures."
+    names, pictures, count = classifier.class_names, "the 32x32 pictures of CIFAR-10", "ten"
+    if names != CLASS_NAMES:
+        pictures, count = "pictures of {}x{} pixels".format(*classifier.image_shape), len(names)
+    others = f" and {len(names) - BARS} others" if len(names) > BARS else ""
     return " ".join(
         [
-            f"A neural network, trained on the 32x32 pictures of CIFAR-10.{is_right} "
-            f"It only knows ten classes: {', '.join(CLASS_NAMES)}.",
+            f"A neural network, trained on {pictures}.{is_right} "
+            f"It only knows {count} classes: {', '.join(names[:BARS])}{others}.",
             *classifier.notes,
         ]
     )
@@ -121,34 +122,48 @@ def sentence(text):
 def label(answer):
     """Return HTML (str) with the predicted class in large letters and its percentage."""
     share = f"{answer.shares[answer.label]:.1%}".replace("%", " %")
+    name = html.escape(answer.label)
     if answer.trusted:
-        return f'<div class="answer" aria-live="polite"><b>{answer.label}</b>{share}</div>'
+        return f'<div class="answer" aria-live="polite"><b>{name}</b>{share}</div>'
     return (
-        '<div class="answer" aria-live="polite"><b class="doubted">Probably none of the ten</b>'
-        f"What comes nearest is {answer.label} ({share}), but don't trust it.</div>"
+        '<div class="answer" aria-live="polite"><b class="doubted">Probably none of the '
+        f"{_count(answer)}</b>What comes nearest is {name} ({share}), but don't trust it.</div>"
     )
 
 
-def chart(answer):
-    """Return a bar chart of the ten percentages, the predicted bar highlighted.
+def _count(answer):
+    return "ten" if len(answer.shares) == len(CLASS_NAMES) else f"{len(answer.shares)} classes"
 
+
+def chart(answer):
+    """Return a bar chart of the percentages, the predicted bar highlighted.
+
+    They are in the order of the classes; of more than `BARS` the largest, in theirs.
     It is the JSON (str) that the browser's Plotly draws: Plotly's own Python objects take
     milliseconds to check each value, and more to import.
     """
-    percentages = [100 * share for share in answer.shares.values()]
+    shares = answer.shares
+    if len(shares) > BARS:
+        shares = dict(sorted(shares.items(), key=lambda pair: -pair[1])[:BARS])
+    percentages = [100 * share for share in shares.values()]
     highlight = PREDICTED if answer.trusted else DOUBTED
     bars = {
         "type": "bar",
         "orientation": "h",
         "x": percentages,
-        "y": list(answer.shares),
-        "marker": {"color": [highlight if n == answer.label else BAR for n in answer.shares]},
+        "y": [html.escape(name) for name in shares],
+        "marker": {"color": [highlight if n == answer.label else BAR for n in shares]},
         "text": [f"{value:.1f} %" for value in percentages],
         "textposition": "outside",
         "cliponaxis": False,
         "hovertemplate": "%{y}: %{x:.2f} %<extra></extra>",
     }
-    return f'{{"data": [{json.dumps(bars)}], "layout": {LAYOUT}}}'
+    left = max(90, 9 * max(map(len, shares)))  # above it, Plotly's buttons
+    size = {
+        "height": max(400, 80 + 24 * len(shares)),
+        "margin": {"l": left, "r": 10, "t": 30, "b": 50},
+    }
+    return json.dumps({"data": [bars], "layout": LAYOUT | size})
 
 
 def seen(answer):
@@ -187,7 +202,7 @@ def _source(pixels):
     return f"data:image/bmp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def table(names, answers):
+def table(names, answers, class_names=CLASS_NAMES):
     """Show what became of several pictures, and offer it as CSV.
 
     Parameters
@@ -196,21 +211,29 @@ def table(names, answers):
         File names.
     answers : list of Answer or str
         A sentence where a file holds no picture.
+    class_names : sequence of str
 
     Returns
     -------
     str
         HTML: a table, and a link that downloads a CSV file with all percentages.
     """
-    records = [[name, *_record(answer)] for name, answer in zip(names, answers, strict=True)]
-    shown = [HEADER[:4], *(record[:4] for record in records)]
+    records = [
+        [name, *_record(answer, len(class_names))]
+        for name, answer in zip(names, answers, strict=True)
+    ]
+    shown = [HEADER, *(record[:4] for record in records)]
     rows = "".join(
         f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>" for cells in shown
     )
     text = io.StringIO()
-    # To a spreadsheet a cell that begins so is a formula; only a file's name can.
-    safe = [[f"'{name}" if name[0] in FORMULA else name, *rest] for name, *rest in records]
-    csv.writer(text).writerows([HEADER, *safe])
+    # To a spreadsheet a cell that begins so is a formula; the name of a file or a class can.
+    rows_of_csv = [[*HEADER, *class_names], *records]
+    safe = [
+        [f"'{cell}" if cell[:1] in FORMULA and cell else cell for cell in row]
+        for row in rows_of_csv
+    ]
+    csv.writer(text).writerows(safe)
     link = f"data:text/csv;charset=utf-8,{quote(text.getvalue())}"
     return (
         f'<div class="several answer"><table>{rows}</table>'
@@ -218,9 +241,9 @@ def table(names, answers):
     )
 
 
-def _record(answer):
+def _record(answer, classes):
     if isinstance(answer, str):
-        return ["", "", answer, *[""] * len(CLASS_NAMES)]
+        return ["", "", answer, *[""] * classes]
     percentages = [f"{100 * share:.2f}" for share in answer.shares.values()]
-    note = "" if answer.trusted else "probably none of the ten"
+    note = "" if answer.trusted else f"probably none of the {_count(answer)}"
     return [answer.label, f"{100 * answer.shares[answer.label]:.2f}", note, *percentages]

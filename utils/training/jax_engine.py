@@ -67,7 +67,7 @@ def train_in_scans(
     Raises
     ------
     ValueError
-        If there are callbacks, the recipe distorts, or there is less than a batch to learn from.
+        If there are callbacks or weights, the recipe distorts, or there is less than a batch.
     FloatingPointError
         If the loss becomes NaN or infinite.
     """
@@ -75,6 +75,8 @@ def train_in_scans(
         raise ValueError("JAX's scans can call no callbacks; leave them out or use TensorFlow")
     if recipe.distort:
         raise ValueError(f"distort is {recipe.distort!r}, which only TensorFlow does; train by it")
+    if getattr(data, "weights", None) is not None:
+        raise ValueError("the pictures have weights, which JAX's scans don't know; leave them out")
     count = len(data.train[1])
     steps = count // recipe.batch_size
     if not steps:

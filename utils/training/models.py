@@ -21,10 +21,14 @@ CIFAR_VARIANCE = (0.0610, 0.0593, 0.0684)
 
 
 def model_1(image_shape=(32, 32, 3), class_len=10, *, dropout=1.0):
-    """Build the CNN: three blocks of two convolutions, 552,874 parameters.
+    """Build the CNN: three blocks of two convolutions; the plain call's has 552,874 parameters.
 
     Parameters
     ----------
+    image_shape : tuple of int
+        Height, width and channels, sides of at least 32.
+    class_len : int
+        Number of classes, at least 2.
     dropout : float, 0 to 1
         What the rates of dropout (0.2, 0.3, 0.4 and 0.5) are multiplied by. It only matters in
         training: fifty thousand augmented pictures teach the network more without.
@@ -32,7 +36,7 @@ def model_1(image_shape=(32, 32, 3), class_len=10, *, dropout=1.0):
     Returns
     -------
     keras.Model
-        (N, 32, 32, 3) float in [0, 1] to (N, 10) class probabilities.
+        (N, *image_shape) float in [0, 1] to (N, class_len) class probabilities.
     """
     if not 0 <= dropout <= 1:
         raise ValueError(f"dropout is {dropout!r}, expected 0 to 1, a share of the usual rates")

@@ -23,7 +23,7 @@ from utils.training.checkpoints import (
     settings_of,
     starting_weights,
 )
-from utils.training.targets import one_hot
+from utils.training.targets import has_rows, one_hot
 from utils.training.twins import state_of, training_twin
 from utils.training.whitening import keep_whitening
 
@@ -56,8 +56,9 @@ def train_model(
     model : keras.Model
         Of any kind; those of Keras's own layers are trained by a twin, see `utils.training.twins`.
     train_dataset, validation_dataset : tf.data.Dataset
-        Of (images, labels) batches. A resumed training skips the passes already seen; it ends at
-        the weights of an uninterrupted one if the dataset is seeded and nothing else reads it.
+        Of (images, labels) batches, labels as the loss takes them. A resumed training skips the
+        passes already seen; it ends at the weights of an uninterrupted one if the dataset is
+        seeded and nothing else reads it.
     epochs : int
     optimizer : keras.optimizers.Optimizer
     loss : str or function
@@ -105,12 +106,12 @@ def train_model(
         settings["data"] = fingerprint or [fingerprint_of_data(data) for data in both]
         settings["starting weights"] = starting_weights(model, checkpoint)
         settings["teacher"] = teacher and fingerprint_of(teacher.get_weights())
+    kind = "categorical" if has_rows(validation_dataset) else "sparse_categorical"
     if teacher is not None:
         train_dataset, validation_dataset = one_hot(train_dataset, validation_dataset, teacher)
     metrics = ["accuracy", *metrics]
     if not model.compiled:
-        own_loss = loss if isinstance(loss, str) else "sparse_categorical_crossentropy"
-        model.compile(_plain(optimizer), own_loss, metrics=metrics)
+        model.compile(_plain(optimizer), f"{kind}_crossentropy", metrics=metrics)
         model.optimizer.build(model.trainable_variables)  # a file of one that isn't doesn't load
     optimizer.build(model.trainable_variables)
     if hasattr(optimizer, "choose_kernels"):
