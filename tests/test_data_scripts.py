@@ -20,7 +20,10 @@ from utils.archive.sample import write_sample_archive
 from utils.base.cifar10 import ROOT
 from utils.results.records import read_records
 
-pytestmark = pytest.mark.filterwarnings("default")  # a user's script may make Keras warn
+pytestmark = [  # Keras's own words on batches whose number nobody knows
+    pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning"),
+]
 SCRIPTS = ROOT / "tests" / "scripts"
 SUFFIXES = ("png", "JPG", "bmp", "jpeg", "GIF")
 

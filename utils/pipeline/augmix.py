@@ -12,10 +12,11 @@ CONCENTRATION = 0.5  # of the Dirichlet distribution of shares: below 1, one par
 ANGLE, SHEAR, ZOOM, SHIFT = 0.25, 0.2, 0.15, 0.1  # radians, and shares of a side; at most
 NOISE, HAZE = 0.12, 0.25  # standard deviations, pixels in [0, 1]; at most
 NOISY = 0.5  # share of the pictures that get noise, and of those that get haze
+CLEAN = 5 / 6  # share of a batch that stays as it is
 
 
 def augmix_batches(dataset, seed):
-    """Mix a third of each batch of a dataset of (images, ...); the others keep clean ones known.
+    """Mix some of each batch of a dataset of (images, ...); the others keep clean pictures known.
 
     Every pass gets numbers of its own; the same `seed` (int) repeats them.
     """
@@ -23,7 +24,7 @@ def augmix_batches(dataset, seed):
 
     def mix_last(batch, numbers):
         images, *others = batch
-        clean = tf.shape(images)[0] * 2 // 3
+        clean = tf.cast(CLEAN * tf.cast(tf.shape(images)[0], tf.float32), tf.int32)
         return tf.concat([images[:clean], mix(images[clean:], numbers)], axis=0), *others
 
     mixed = tf.data.Dataset.zip(dataset, seeds).map(mix_last)
