@@ -22,10 +22,10 @@ from utils.base.cifar10 import ROOT
 
 PATIENCE = 18  # seconds until an address counts as dead; Ray itself would try for minutes
 CODE = ("experiments", "utils")
-TRY = """
+TRY_AUTO = """
 import sys, ray
 try:
-    ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
+    ray.init("auto", log_to_driver=False, logging_level="ERROR")
 except (Exception, SystemExit) as error:
     sys.exit(print(error) or 1)
 """
@@ -98,7 +98,7 @@ def answers(place):
 
 
 def _check(address):
-    """Refuse, by a ConnectionError, an address at which nothing answers, or something else."""
+    """Refuse, by a ConnectionError, an address at which nothing answers."""
     if address == "local":
         return
     place = address.removeprefix("ray://")
@@ -108,21 +108,21 @@ def _check(address):
         )
     if address != "auto" and not answers(place):
         raise _no_connection(address, "nothing answers")
-    if place == address:
-        _try_elsewhere(address)
+    if address == "auto":
+        _try_auto()
 
 
-def _try_elsewhere(address):
+def _try_auto():
     """Connect in a process that can be ended: what Ray waits for can't be interrupted."""
-    command = [sys.executable, "-c", TRY, address]
+    command = [sys.executable, "-c", TRY_AUTO]
     try:
         done = subprocess.run(
             command, timeout=PATIENCE, capture_output=True, encoding="utf-8", check=False
         )
     except subprocess.TimeoutExpired:
-        raise _no_connection(address, f"no answer within {PATIENCE} seconds") from None
+        raise _no_connection("auto", f"no answer within {PATIENCE} seconds") from None
     if done.returncode:
-        raise _no_connection(address, done.stdout)
+        raise _no_connection("auto", done.stdout)
 
 
 def _no_connection(address, reason):
