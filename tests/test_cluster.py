@@ -79,6 +79,18 @@ def environment():
 @pytest.fixture(scope="module")
 def cluster(environment):
     """A head and a node; each has room for one run at a time."""
+    for tries_left in (2, 1, 0):
+        try:
+            made = start()
+            break
+        except Exception:  # Ray waits 30 seconds for its processes; a busy machine takes longer
+            if not tries_left:
+                raise
+    yield made
+    made.shutdown()
+
+
+def start():
     import ray.cluster_utils  # noqa: PLC0415
 
     gate = ports("ray_client_server_port")
@@ -87,8 +99,7 @@ def cluster(environment):
     made = ray.cluster_utils.Cluster(initialize_head=True, head_node_args=room | quiet)
     made.gate = f"ray://127.0.0.1:{gate['ray_client_server_port']}"
     made.add_node(num_cpus=1, memory=3 * GIGABYTE, **ports())
-    yield made
-    made.shutdown()
+    return made
 
 
 @pytest.fixture
