@@ -11,8 +11,7 @@ from contextlib import contextmanager
 
 # Before Ray is imported, which reads them once.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# A busy machine takes over the 30 and 15 seconds that Ray gives its own processes to start.
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+# A busy machine takes over the 15 seconds that Ray gives its own processes to start.
 os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
 os.environ.setdefault("RAY_task_oom_retries", "2")  # without end otherwise
 
