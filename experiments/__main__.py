@@ -49,11 +49,8 @@ def run_on_cluster(arguments, changes):
     failures = run_on_ray(
         arguments.names,
         arguments.seeds,
-        address=arguments.ray,
-        storage=arguments.storage,
-        cores=arguments.cores,
-        gpus=arguments.gpus,
         dashboard=arguments.dashboard,
+        **where(arguments),
         **changes,
     )
     if failures:
@@ -69,10 +66,7 @@ def sweep_experiment(arguments):
         arguments.over,
         trials=arguments.trials,
         seeds=arguments.seeds,
-        address=arguments.ray,
-        storage=arguments.storage,
-        cores=arguments.cores,
-        gpus=arguments.gpus,
+        **where(arguments),
         **dict(arguments.set),
     )
 
@@ -107,6 +101,12 @@ def add_cluster(parser, default):
     parser.add_argument("--storage", help="a folder that all nodes see, or a URL: for checkpoints")
     parser.add_argument("--cores", type=int, default=1, help="of each run on Ray; by default 1")
     parser.add_argument("--gpus", type=float, help="of each run on Ray; 0.5: two share one")
+
+
+def where(arguments):
+    """Return what the options of `add_cluster` say, as keywords (dict)."""
+    found = {name: getattr(arguments, name) for name in ("storage", "cores", "gpus")}
+    return {"address": arguments.ray, **found}
 
 
 def seed_range(text):

@@ -27,7 +27,7 @@ from experiments.runner import (
     read_data,
     sole_writer,
 )
-from experiments.storage import checkpoint_url, fetch, forget, store
+from experiments.storage import absolute, checkpoint_url, fetch, forget, store
 from utils.base.cifar10 import ROOT
 from utils.results.records import commit
 
@@ -95,7 +95,7 @@ def run_on_ray(
     Raises
     ------
     ValueError, FileNotFoundError
-        As of `experiments.runner.run`.
+        As of `experiments.runner.run`; or nothing here knows the kind of `storage`.
     OSError
         If another process does these runs, or a folder can't be written.
     ConnectionError
@@ -103,6 +103,7 @@ def run_on_ray(
     """
     found = [recipe_of(name, **changes) for name in experiments]
     check_places(root)
+    storage = absolute(storage)
     with sole_writer(found, root):
         runs = plan(found, list(seeds), root)
         if not runs:
@@ -147,24 +148,25 @@ class _Driver:
 
     def follow(self, head):
         """Record each run as it ends; returns the failures (list of str)."""
-        silent_since = None
-        while self.pending:
-            ended, _ = ray.wait(list(self.pending), num_returns=len(self.pending), timeout=1)
-            self.listen()
-            for model in ended:
-                run, record = self.pending.pop(model)
-                self.end(run, record, model)
-            if ended or answers(head):
-                silent_since = None
-                continue
-            silent_since = silent_since or time.monotonic()
-            if time.monotonic() - silent_since > PATIENCE:
-                raise ConnectionError(
-                    f"the head of the cluster, {head}, is gone; {self.recorded} runs were recorded "
-                    "before: start it again, and the same command goes on"
-                )
-        if self.forgetting:
-            ray.wait(self.forgetting, num_returns=len(self.forgetting), timeout=60)
+        heard = time.monotonic()
+        try:
+            while self.pending:
+                ended, _ = ray.wait(list(self.pending), num_returns=len(self.pending), timeout=1)
+                self.listen()
+                for model in ended:
+                    run, record = self.pending.pop(model)
+                    self.end(run, record, model)
+                if ended or answers(head):
+                    heard = time.monotonic()
+                if time.monotonic() - heard > PATIENCE:
+                    raise ConnectionError("it does not answer")
+            if self.forgetting:
+                ray.wait(self.forgetting, num_returns=len(self.forgetting), timeout=60)
+        except ConnectionError as error:  # by ray:// it is Ray's own
+            raise ConnectionError(
+                f"the head of the cluster, {head}, is gone; {self.recorded} runs were recorded "
+                "before: start it again, and the same command goes on"
+            ) from error
         return self.failures
 
     def listen(self):

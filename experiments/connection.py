@@ -4,17 +4,14 @@ Importing this imports Ray. Nothing is sent home, and the dashboard stays off un
 """
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 # Before Ray is imported, which reads them once.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# A busy machine takes over the 30 and 15 seconds that Ray gives its own processes to start.
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+# A busy machine takes over the 15 seconds that Ray gives its own processes to start.
 os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")
 os.environ.setdefault("RAY_task_oom_retries", "2")  # without end otherwise
 
@@ -22,11 +19,19 @@ import ray  # others take it from here, so that it finds this environment
 
 from utils.base.cifar10 import ROOT
 
-PATIENCE = 10  # seconds until an address counts as dead
+PATIENCE = 18  # seconds until an address counts as dead; Ray itself would try for minutes
 CODE = ("experiments", "utils")
+TRY_AUTO = """
+import sys, ray
+try:
+    ray.init("auto", log_to_driver=False, logging_level="ERROR")
+except (Exception, SystemExit) as error:
+    sys.exit(print(error) or 1)
+"""
 HANDED_ON = (
     *("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"),
     *("MOBILENETV2_WEIGHTS", "VGG16_WEIGHTS"),
+    "RAY_task_oom_retries",  # by ray:// another process owns the runs
 )
 
 
@@ -73,11 +78,7 @@ def connected(address, *, cores=1, dashboard=False):
         )
     except (Exception, SystemExit) as error:  # Ray raises bare ones too
         ray.shutdown()
-        reason = " ".join(str(error).split()) or "it did not answer"
-        raise ConnectionError(
-            f"no connection to Ray at {address!r}: {reason[:400]}; have the same Python and Ray on "
-            f"all nodes, here {sys.version.split()[0]} and {ray.__version__}"
-        ) from error
+        raise _no_connection(address, str(error)) from error
     head = address.removeprefix("ray://") if "://" in address else None
     try:
         yield head or ray.get_runtime_context().gcs_address
@@ -96,31 +97,38 @@ def answers(place):
 
 
 def _check(address):
-    """Refuse an address at which nothing answers: Ray itself would try for minutes."""
+    """Refuse, by a ConnectionError, an address at which nothing answers."""
     if address == "local":
         return
-    if address == "auto":
-        found = _asks_ray()
-    else:
-        place = address.removeprefix("ray://")
-        if ":" not in place:
-            raise ConnectionError(
-                f"{address!r} is no address, expected local, auto, host:6379 or ray://host:10001"
-            )
-        found = answers(place)
-    if not found:
+    place = address.removeprefix("ray://")
+    if address != "auto" and ":" not in place:
         raise ConnectionError(
-            f"no Ray cluster answers at {address!r}: start one by 'ray start --head', or use local"
+            f"{address!r} is no address, expected local, auto, host:6379 or ray://host:10001"
         )
+    if address != "auto" and not answers(place):
+        raise _no_connection(address, "nothing answers")
+    if address == "auto":
+        _try_auto()
 
 
-def _asks_ray():
-    """Return whether this machine is part of a cluster that is alive."""
-    program = shutil.which("ray", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}")
+def _try_auto():
+    """Connect in a process that can be ended: what Ray waits for can't be interrupted."""
+    command = [sys.executable, "-c", TRY_AUTO]
     try:
         done = subprocess.run(
-            [program, "health-check"], timeout=1.5 * PATIENCE, capture_output=True, check=False
+            command, timeout=PATIENCE, capture_output=True, encoding="utf-8", check=False
         )
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        raise _no_connection("auto", f"no answer within {PATIENCE} seconds") from None
+    if done.returncode:
+        raise _no_connection("auto", done.stdout)
+
+
+def _no_connection(address, reason):
+    """Return a ConnectionError that says what can be done."""
+    reason = " ".join(reason.split())[:400] or "it did not answer"
+    return ConnectionError(
+        f"no connection to Ray at {address!r}: {reason}; start one by 'ray start --head', with the "
+        f"same Python and Ray on all nodes, here {sys.version.split()[0]} and {ray.__version__}; a "
+        "cluster with a token needs RAY_AUTH_MODE=token here too"
+    )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from utils.base.cifar10 import ROOT, picture_paths
 from utils.base.png import read_pictures
@@ -116,6 +115,8 @@ def split(labels, validation_size):
 
     The same ones, in the same order, as `utils.pipeline.names_file.split_names_file` with seed 0.
     """
+    from sklearn.model_selection import train_test_split  # noqa: PLC0415  # slow; runs do without
+
     numbers = np.arange(len(labels))
     how = {"test_size": validation_size, "random_state": 0, "stratify": labels}
     try:

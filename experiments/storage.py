@@ -14,25 +14,31 @@ import fsspec
 CHECKPOINT = "training.npz"  # the engine's file in its folder
 
 
+def absolute(storage):
+    """Return `storage` (str, path-like or None) as every node understands it (str or None).
+
+    ValueError if it is a URL of a kind that is unknown here, or whose package is missing.
+    """
+    if storage is None:
+        return None
+    if "://" not in str(storage):
+        return str(Path(storage).resolve())
+    try:
+        fsspec.url_to_fs(str(storage))
+    except (ValueError, ImportError) as error:
+        raise ValueError(
+            f"--storage is {storage}: {error}; take a folder, or install what reads such URLs on "
+            "all nodes"
+        ) from error
+    return str(storage)
+
+
 def checkpoint_url(storage, name, recipe, seed):
-    """Return where a run's checkpoint belongs below `storage` (str), None without storage."""
+    """Return where a run's checkpoint belongs below `storage` (str or None): a URL, or None."""
     if storage is None:
         return None
     digest = hashlib.sha256(json.dumps(recipe.recorded(), sort_keys=True).encode()).hexdigest()
-    return f"{str(storage).rstrip('/')}/{name}/seed_{seed}_{digest[:8]}.npz"
-
-
-def check_storage(storage):
-    """Refuse, by an OSError, a storage that can't be written from here."""
-    files, path = fsspec.url_to_fs(f"{str(storage).rstrip('/')}/.{os.getpid()}")
-    try:
-        files.makedirs(str(Path(path).parent), exist_ok=True)
-        files.touch(path)
-        files.rm(path)
-    except Exception as error:  # each file system raises its own
-        raise OSError(
-            f"{storage}: nothing can be written there ({error}); choose another storage"
-        ) from error
+    return f"{storage.rstrip('/')}/{name}/seed_{seed}_{digest[:8]}.npz"
 
 
 def fetch(url, folder):

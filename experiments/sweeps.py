@@ -10,6 +10,7 @@ import hashlib
 import os
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from experiments.data import places
 from experiments.recipes import recipe_of, written
 from experiments.runner import check_places, find_model, learn, needed, read_data
 from experiments.spaces import Span, is_grid, parse_space
+from experiments.storage import absolute
 from experiments.sweep_results import write_results
 from utils.base.cifar10 import ROOT
 
@@ -87,10 +89,10 @@ def sweep(
     data = read_data(recipe.validation_size, root=root)
     data = data._replace(test=data.validation)  # never a look at the test
     label = f"{name}_{_digest(space, trials, seeds, changes)}"  # another search is another folder
-    where = str(storage or (places(root).checkpoints / "sweeps").resolve())
+    where = absolute(storage or places(root).checkpoints / "sweeps")
     given, needs = {"data": data, "helpers": helpers}, resources(recipe, cores, gpus)
     with connected(address, cores=cores):
-        trial = partial(run_trial, name, changes, seeds, work)
+        trial = partial(run_trial, recipe, seeds, work)
         results = _tune(label, trial, space, given, trials, where, report, needs)
     found = [_summary(result, space, seeds) for result in results]
     found.sort(key=lambda one: (one["state"] == "finished", one["accuracy"] or 0), reverse=True)
@@ -99,12 +101,24 @@ def sweep(
     return found
 
 
-def run_trial(name, changes, seeds, work, config, *, data, helpers):
-    """Train a trial's recipe with each seed, and report its accuracy after each epoch of the first.
+def run_trial(recipe, seeds, work, config, *, data, helpers):
+    """Train with each seed, and report the accuracy after each epoch of the first.
 
     The last report is the mean over seeds: a trial that was stopped before has trained one only.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    seeds : int
+    work : callable
+        As of `sweep`.
+    config : dict
+        The trial's values of the recipe's fields.
+    data : Data
+    helpers : dict of str to bytes
+        The ``.keras`` files of "init" and "teacher", where the recipe names them.
     """
-    _, recipe = recipe_of(name, **changes, **config)
+    recipe = replace(recipe, **config)
     started = time.monotonic()
     first = []
 
@@ -142,6 +156,7 @@ def _report(accuracy, epoch, epochs, started, scores=()):
 def _tune(label, trial, space, given, trials, where, report, needs):
     """Run the search, or what is left of it; returns Ray Tune's results."""
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # else Ctrl-C ends as if all is done
     from ray import tune  # noqa: PLC0415
 
     trainable = tune.with_resources(
@@ -158,7 +173,7 @@ def _tune(label, trial, space, given, trials, where, report, needs):
         trainable,
         param_space={field: _domain(values, trials is None) for field, values in space.items()},
         tune_config=tune.TuneConfig(
-            metric="accuracy", mode="max", num_samples=trials or 1, **search
+            metric="accuracy", mode="max", num_samples=trials or 1, reuse_actors=True, **search
         ),
         run_config=tune.RunConfig(
             name=label,

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-EPOCH = 0.3  # seconds
+EPOCH = 0.1  # seconds
 
 
 def fake_record(name, recipe, seed, data, epochs=1):
@@ -48,34 +48,32 @@ def quick(name, recipe, seed, data, helpers, checkpoint, verbose, on_epoch):
     return record, f"{name} {seed} {made_of}".encode()
 
 
-def on_three_nodes(marks, name, recipe, seed, *rest):
-    """Begin when three runs have begun, so that no node is left without one."""
+def in_pairs(marks, name, recipe, seed, *rest):
+    """Begin when two runs have begun, so that no node is left without one."""
     (marks / str(seed)).touch()
-    while len(list(marks.iterdir())) < 3:
+    while len(list(marks.iterdir())) < 2:
         time.sleep(0.05)
-    time.sleep(0.3)
     return quick(name, recipe, seed, *rest)
 
 
-def one_raises(name, recipe, seed, *rest):
-    """Fail for seed 1."""
+def faulty(name, recipe, seed, *rest):
+    """Raise for seed 1, ask for more memory than there is for 2, be killed for 3."""
     if seed == 1:
         raise FloatingPointError(f"{recipe.network}: the loss became nan\nin epoch 1")
-    return quick(name, recipe, seed, *rest)
-
-
-def one_is_killed(name, recipe, seed, *rest):
-    """For seed 1, die as by the system that has no memory left."""
-    if seed == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return quick(name, recipe, seed, *rest)
-
-
-def out_of_memory(name, recipe, seed, *rest):
-    """For seed 1, ask for more than there is."""
-    if seed == 1:
+    if seed == 2:
         bytearray(2**60)
+    if seed == 3:
+        os.kill(os.getpid(), signal.SIGKILL)  # as by the system that has no memory left
     return quick(name, recipe, seed, *rest)
+
+
+def in_float32(*run):
+    """Do a run as on a processor without bfloat16, whose use is decided by measuring."""
+    from experiments.runner import perform  # noqa: PLC0415  # the others do without
+    from utils.training import twins  # noqa: PLC0415  # Keras
+
+    twins.CPU_INFO = Path("none")
+    return perform(*run)
 
 
 def learnt(recipe, seed, data, helpers, checkpoint, verbose, on_epoch):

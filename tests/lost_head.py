@@ -1,47 +1,31 @@
-"""Three runs on a cluster whose head is killed after two; started by test_cluster.py."""
+"""``python -m experiments`` with fake runs; its local cluster loses its head after two of them."""
 
-# ruff: noqa: E402  # Ray reads its environment when it is imported
-
-import os
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.modules.setdefault("rfc3987_syntax", None)  # as in test_cluster.py
 
 import fake_runs
-import ray.cluster_utils
+import psutil
 
-from experiments import cluster as module
-from experiments.connection import ray
+from experiments import __main__ as command
+from experiments import cluster
 from experiments.recipes import EXPERIMENTS, Recipe
-
-module.PATIENCE = 2
-EXPERIMENTS["first"] = Recipe("model_4", 3, width=(4, 4, 4), batch_size=45, validation_size=0.1)
 
 
 def report(line):
     """Kill the head's own process when the second run is recorded."""
-    done.extend([line] * ("test accuracy" in line))
-    if len(done) == 2 and "killed" not in done:
-        done.append("killed")
-        for process in made.head_node.all_processes["gcs_server"]:
-            process.process.kill()
+    recorded.extend([line] * ("test accuracy" in line))
+    if len(recorded) == 2:
+        for process in psutil.Process().children(recursive=True):
+            if process.name() == "gcs_server":
+                process.kill()
 
 
-done = []
-made = ray.cluster_utils.Cluster(
-    initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-)
-try:
-    module.run_on_ray(
-        ["first"],
-        range(4),
-        address=made.address,
-        root=Path(sys.argv[1]),
-        report=report,
-        work=fake_runs.quick,
-    )
-except ConnectionError as error:
-    print(error, file=sys.stderr, flush=True)
-    os._exit(1)
+recorded = []
+cluster.PATIENCE = 2
+EXPERIMENTS["first"] = Recipe("model_4", 3, width=(4, 4, 4), batch_size=45, validation_size=0.1)
+how = {"root": Path(sys.argv.pop()), "work": fake_runs.quick, "report": report}
+cluster.run_on_ray = partial(cluster.run_on_ray, **how)
+command.main()

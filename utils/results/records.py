@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import scipy.stats
 
 from utils.base.cifar10 import ROOT
 from utils.base.files import write_text
@@ -112,11 +111,13 @@ def summarise(values):
 
     Of a single value (`values` is a list of float) the spread and the interval are None.
     """
+    from scipy.stats import t  # noqa: PLC0415  # slow to import; runs do without
+
     mean, count = statistics.mean(values), len(values)
     deviation = interval = None
     if count > 1:
         deviation = statistics.stdev(values)
-        half = scipy.stats.t.ppf(0.975, count - 1) * deviation / np.sqrt(count)
+        half = t.ppf(0.975, count - 1) * deviation / np.sqrt(count)
         interval = [float(mean - half), float(mean + half)]
     return {
         "runs": count,
