@@ -33,7 +33,7 @@ from utils.serving.picture_input import MAX_BYTES, Part
 
 EXAMPLES = ROOT / "images" / "examples"
 KEPT_SECONDS, SWEEP_SECONDS = 3600, 600  # an upload's life; how often old ones are deleted
-QUEUE = 128  # waiting requests; more are told that the queue is full
+QUEUE = 512  # waiting requests, some seconds of work; more are told that the queue is full
 AT_ONCE = 2  # pictures classified at the same time
 MANY = 100  # pictures in one go
 INVITATION = "Choose a picture: upload, paste or take one."

@@ -151,9 +151,9 @@ def print_space():
 
 
 if __name__ == "__main__":
-    from utils.results.records import processor_name
+    from utils.results.records import processor
 
-    print(f"{processor_name()}, {os.cpu_count()} cores")
+    print(f"{processor()['processor']}, {os.cpu_count()} cores")
     if sys.argv[1:] == ["--space"]:
         sys.exit(print_space())
     first = load_models()[0][0]
