@@ -18,7 +18,9 @@ COSINES = np.cos(np.pi * (2 * _STEPS + 1) * _STEPS[:, np.newaxis] / (2 * BLOCK))
     2 / BLOCK
 )
 COSINES[0] /= np.sqrt(2)
-COSINES = COSINES.astype(np.float32)  # the orthonormal transform (DCT-II): frequency, place
+# The orthonormal transform (DCT-II) of a square, flat: place, frequency. One large product takes a
+# fifth of the time of two for each square.
+TRANSFORM = np.kron(COSINES, COSINES).T.astype(np.float32)
 _RINGS = np.maximum.outer(_STEPS, _STEPS).ravel()
 RINGS = np.eye(BLOCK, dtype=np.float32)[_RINGS]
 RINGS /= RINGS.sum(axis=0)  # frequencies to the mean of those as fine
@@ -38,19 +40,21 @@ def pixel_statistics(images):
         the mean, and the logarithm of the deviation; of the brightness' slopes in either direction:
         how peaked they are, by two ratios of moments.
     """
-    planes = np.asarray(images, np.float32) / 255 @ COLOURS.T
-    count, side = planes.shape[:2]
-    blocks = planes.reshape(count, side // BLOCK, BLOCK, side // BLOCK, BLOCK, 3)
-    blocks = blocks.transpose(0, 1, 3, 5, 2, 4)  # picture, block, block, colour, row, column
-    energies = ((COSINES @ blocks @ COSINES.T) ** 2).mean(axis=(1, 2)).reshape(count, 3, -1)
-    spectra = np.log(energies @ RINGS + FLOOR).reshape(count, -1)
-    flat = planes.reshape(count, -1, 3)
-    looks = [spectra, flat.mean(axis=1), np.log(flat.std(axis=1) + 0.01)]
+    count, side = images.shape[:2]
+    channels = np.moveaxis(images, -1, 0).astype(np.float32, order="C").reshape(3, -1)
+    planes = (COLOURS / 255 @ channels).reshape(3, count, side, side)
+    blocks = planes.reshape(3, count, side // BLOCK, BLOCK, side // BLOCK, BLOCK)
+    blocks = blocks.swapaxes(3, 4)  # colour, picture, block, block, row, column
+    amplitudes = blocks.reshape(-1, BLOCK**2) @ TRANSFORM
+    energies = np.square(amplitudes).reshape(3, count, -1, BLOCK**2).mean(axis=2)
+    spectra = np.log(energies @ RINGS + FLOOR)
+    flat = planes.reshape(3, count, -1)
+    looks = [*spectra, flat.mean(axis=2).T, np.log(flat.std(axis=2).T + 0.01)]
     for axis in (1, 2):
-        slopes = np.diff(planes[..., 0], axis=axis).reshape(count, -1)
+        slopes = np.diff(planes[0], axis=axis).reshape(count, -1)
         slopes /= slopes.std(axis=1, keepdims=True) + 1e-3
         looks.append(np.log(np.abs(slopes).mean(axis=1, keepdims=True) + 1e-3))
-        looks.append(np.log((slopes**4).mean(axis=1, keepdims=True) + 1))
+        looks.append(np.log(np.square(np.square(slopes)).mean(axis=1, keepdims=True) + 1))
     return np.concatenate(looks, axis=1).astype(float)
 
 

@@ -218,10 +218,13 @@ def run_in_batches(classifier, images):
     """
     batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # each core its own, not all one after one
-        logits, features = zip(*threads.map(classifier.run, batches), strict=True)
-    logits, features = np.concatenate(logits), np.concatenate(features)
-    scores = classifier.score(np.uint8(np.rint(images * 255)), logits, features)
-    return probabilities_of(logits, classifier.temperature), scores
+        answers = list(threads.map(classifier.run, batches))
+    scores = [  # NumPy's products take all cores themselves
+        classifier.score((batch * 255 + 0.5).astype(np.uint8), *answer)
+        for batch, answer in zip(batches, answers, strict=True)
+    ]
+    logits = np.concatenate([logits for logits, _ in answers])
+    return probabilities_of(logits, classifier.temperature), np.concatenate(scores)
 
 
 def probabilities_of(logits, temperature):
