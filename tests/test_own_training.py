@@ -318,6 +318,16 @@ def test_any_network_goes_on_from_its_checkpoint(kind, tmp_path, capsys):
 # ---- what a checkpoint belongs to
 
 
+class OwnStep(Subclassed):
+    def train_step(self, data):
+        raise NotImplementedError
+
+
+def test_a_train_step_of_its_own_is_refused():
+    with pytest.raises(ValueError, match="has a train_step of its own, which is not called here"):
+        train(OwnStep())
+
+
 def other_labels():
     return data(LABELS[::-1].copy())
 

@@ -91,11 +91,17 @@ def train_model(
     Raises
     ------
     ValueError
-        If the checkpoint is damaged or belongs to other settings, data, weights or teacher.
+        If the model has a train_step of its own, or the checkpoint is damaged or belongs to other
+        settings, data, weights or teacher.
     FloatingPointError
         If the loss becomes NaN or infinite; the checkpoint of the epoch before stays.
     """
     tell = print if verbose else None
+    if type(model).train_step is not keras.Model.train_step:
+        raise ValueError(
+            f"{model.name} has a train_step of its own, which is not called here; train it by its "
+            "fit, or without that method"
+        )
     keep_whitening(model)
     train_dataset, validation_dataset = map(_counted, (train_dataset, validation_dataset))
     steps = int(train_dataset.cardinality())
