@@ -80,6 +80,22 @@ def test_twins_are_told_by_the_names_of_their_pictures(root, monkeypatch):
     (root / "results" / "sample" / "near_duplicates.json").unlink()
 
 
+@pytest.mark.usefixtures("table")
+def test_the_list_of_cifair_is_taken_of_the_official_archive_only(root, monkeypatch, tmp_path):
+    path = tmp_path / "duplicates_cifar10.csv"
+    path.write_text("TestID,TrainID,Distance,Judgment\n4,99,0.25,1\n")
+    monkeypatch.setenv("CIFAIR", str(path))
+    with pytest.raises(ValueError, match="a list of another archive than this; unset it"):
+        module.find_twins(root, report=lambda _: None)
+    dataset = json.loads((root / "data" / "dataset.json").read_text())
+    monkeypatch.setattr(module, "OFFICIAL_SHA256", dataset.get("archive_sha256"))
+    found = module.find_twins(root, report=lambda _: None)
+    names = (root / "data" / "sample" / "train_names.txt").read_text().splitlines()
+    assert (found["source"], found["training_pictures"]) == ("ciFAIR", 100)
+    assert found["pairs"][0]["training_picture"] in names[99]
+    (root / "results" / "sample" / "near_duplicates.json").unlink()
+
+
 def test_accuracy_with_and_without_twins():
     found = module.without_twins(np.array([True, False, True, True]), {"pairs": [{"test": 1}]})
     assert found["with_twin"]["share"] == 0

@@ -6,6 +6,7 @@ import pytest
 from utils.evaluation import test_sets
 from utils.evaluation.test_sets import (
     CIFAR10_C_KINDS,
+    read_cifair,
     read_cifar10_1,
     read_cifar10_c,
     read_cifar10h,
@@ -68,3 +69,21 @@ def test_people_have_to_speak_of_the_same_pictures(tmp_path, monkeypatch):
     np.save(path, np.eye(10)[labels] * 2)
     with pytest.raises(ValueError, match="don't sum to 1"):
         read_cifar10h(path, labels)
+
+
+def test_the_list_of_cifair_is_read(tmp_path):
+    path = tmp_path / "duplicates_cifar10.csv"
+    path.write_text("TestID,TrainID,Distance,Judgment\n7,49007,0.25,1\n159,25768,0.5,1\n")
+    assert read_cifair(path) == [
+        {"test": 7, "train": 49007, "likeness": 0.75},
+        {"test": 159, "train": 25768, "likeness": 0.5},
+    ]
+    for content, words in (
+        ("a,b\n1,2\n", "no list of ciFAIR's"),
+        ("TestID,TrainID,Distance,Judgment\n10000,0,0.1,1\n", "numbers that no picture"),
+    ):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=words):
+            read_cifair(path)
+    with pytest.raises(FileNotFoundError, match="download it from ciFAIR"):
+        read_cifair(tmp_path / "none.csv")

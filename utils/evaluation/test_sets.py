@@ -1,9 +1,11 @@
 """Folders and files of other test sets in, checked arrays out: CIFAR-10-C, CIFAR-10.1, CIFAR-10H.
 
 None is part of this repository or needed for a run. The environment says where they are:
-``CIFAR10_C`` and ``CIFAR10_1`` name folders, ``CIFAR10H`` a file.
+``CIFAR10_C`` and ``CIFAR10_1`` name folders, ``CIFAR10H`` a file, and ``CIFAIR`` one of ciFAIR, the
+near-duplicates that people have found.
 """
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,43 @@ def read_cifar10h(path, labels):
             "another order than the official one; convert the official archive"
         )
     return answers
+
+
+def read_cifair(path):
+    """Read which test pictures have near-duplicates in training (Barz and Denzler, 2020).
+
+    Parameters
+    ----------
+    path : path-like
+        ``duplicates_cifar10.csv``, whose numbers are those of the official archive.
+
+    Returns
+    -------
+    list of dict
+        As of `utils.evaluation.duplicates.find_duplicates`; ``likeness``: 1 less their distance.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds something else.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            pairs = [
+                {
+                    "test": int(row["TestID"]),
+                    "train": int(row["TrainID"]),
+                    "likeness": 1 - float(row["Distance"]),
+                }
+                for row in csv.DictReader(file)
+            ]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: no such file; download it from ciFAIR") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: no list of ciFAIR's ({error}); download it again") from error
+    if not all(0 <= pair["test"] < TEST_SIZE and 0 <= pair["train"] < 50_000 for pair in pairs):
+        raise ValueError(f"{path}: has numbers that no picture of CIFAR-10 has; download it again")
+    return pairs
 
 
 def _load(path, *, mapped=False):
