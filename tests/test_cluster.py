@@ -189,10 +189,18 @@ def test_runs_that_fail_are_named_and_the_others_go_on(on_ray, root, monkeypatch
     assert any("no checkpoint of epoch 1 at /dev/full/kept" in line for line in on_ray.lines)
 
 
-def test_after_ctrl_c_the_same_command_goes_on_and_from_outside(cluster, on_ray, root):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C interrupts, also where these tests were started in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_after_ctrl_c_the_same_command_goes_on_and_from_outside(cluster, on_ray, root, ctrl_c):
     def report(line):
         if "test accuracy" in line:
-            signal.raise_signal(signal.SIGINT)
+            ctrl_c()
 
     with pytest.raises(KeyboardInterrupt):
         on_ray(["first"], range(4), report=report, **ONE_AT_A_TIME)
@@ -289,7 +297,7 @@ def test_a_head_that_goes_is_said_and_records_stay(environment, root, tmp_path):
     assert 2 <= int(told[1]) == len(records(root)) < 100
 
 
-def test_a_sweep_goes_on_after_ctrl_c_and_finds_the_best(cluster, root, tmp_path):
+def test_a_sweep_goes_on_after_ctrl_c_and_finds_the_best(cluster, root, tmp_path, ctrl_c):
     from experiments.sweeps import sweep  # noqa: PLC0415
 
     lines = []
@@ -297,7 +305,7 @@ def test_a_sweep_goes_on_after_ctrl_c_and_finds_the_best(cluster, root, tmp_path
     def stop(line):  # once: Ray Tune keeps whom it tells too
         if "epoch" in line and not (tmp_path / "stopped").exists():
             (tmp_path / "stopped").touch()
-            signal.raise_signal(signal.SIGINT)
+            ctrl_c()
 
     how = {"address": cluster.address, "root": root, "work": fake_runs.learnt}
     how |= {"validation_size": 0.1, "seeds": 2, **ONE_AT_A_TIME}
