@@ -258,10 +258,10 @@ def test_operations_and_layers_of_another_dtype_stay_as_they_are():
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(3, 3, padding="same")(inputs)
     x = keras.layers.Flatten()(keras.ops.relu(x + inputs))
-    x = keras.layers.Activation("softmax", dtype="float32")(keras.layers.Dense(10)(x))
-    model = keras.Model(inputs, x)
+    x = keras.layers.ReLU(dtype="float16")(keras.layers.Dense(10)(x))
+    model = keras.Model(inputs, keras.layers.Activation("softmax")(x))
     twin = twin_of(model, "mixed_bfloat16")
-    assert twin.layers[-1].compute_dtype == "float32"
+    assert [one.compute_dtype for one in twin.layers[-2:]] == ["float16", "float32"]
     (convolution,) = [one for one in twin.layers if isinstance(one, keras.layers.Conv2D)]
     assert convolution.compute_dtype == "bfloat16"
     np.testing.assert_allclose(twin(scaled(IMAGES)), model(scaled(IMAGES)), atol=0.02)

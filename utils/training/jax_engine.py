@@ -233,8 +233,8 @@ def augment(images, mirrored, translate, cutout, key):
 def twin_of(model, policy):
     """Return a twin of `model` (keras.Model), nested ones too, with the same weights.
 
-    Its layers have another dtype policy (str), except those of `IN_FLOAT32`, those that have one
-    of their own, and operations that are no layers.
+    Its layers have another dtype policy (str), except those of `IN_FLOAT32`, a softmax, those that
+    have one of their own, and operations that are no layers.
     """
     usual = keras.config.dtype_policy().name
 
@@ -243,6 +243,7 @@ def twin_of(model, policy):
             return keras.models.clone_model(layer, clone_function=clone)
         changes = isinstance(layer, keras.layers.Layer) and not isinstance(layer, IN_FLOAT32)
         changes = changes and layer.dtype_policy.name == usual
+        changes = changes and getattr(layer, "activation", None) is not keras.activations.softmax
         return layer.from_config(layer.get_config() | ({"dtype": policy} if changes else {}))
 
     twin = clone(model)
