@@ -18,7 +18,6 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from experiments import load
 from utils.base.cifar10 import CLASS_NAMES, ROOT
@@ -79,6 +78,9 @@ def record_of(path):
 
 def litert_runner(path):
     """Return a function from images to probabilities that runs the LiteRT file at `path`."""
+    # Here: what --publish needs is installed wherever the notebooks run, and this is not.
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+
     run = Interpreter(os.fspath(path), num_threads=os.cpu_count()).get_signature_runner()
     (name,), (output,) = run.get_input_details(), run.get_output_details()
     return lambda images: run(**{name: images})[output]
