@@ -55,6 +55,24 @@ def local_path(url):
 
 
 def copy_archive(source, destination, sha256):
+    """Copy a local archive to where it is kept, unless that very one is there already.
+
+    Parameters
+    ----------
+    source, destination : pathlib.Path
+    sha256 : str or None
+        What the archive has to have; any sound archive is taken without it.
+
+    Returns
+    -------
+    pathlib.Path
+        `destination`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no file, or it is no archive of CIFAR or not the wanted one; what is kept stays.
+    """
     if not source.is_file():
         raise FileNotFoundError(f"{source}: no archive there; give a path or an http(s) URL")
     digest = sha256 or sha256_of(source)
