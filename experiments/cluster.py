@@ -238,9 +238,12 @@ def do_run(name, recipe, seed, data, *, init, teacher, board, checkpoint, work):
 
 
 def tell_now(tell, kind, what):
-    """Tell something that must be known before this process does anything else."""
+    """Tell something that must be known before this process does anything else.
+
+    Not by `ray.get`: while a task waits in it, Ray gives its core to another run.
+    """
     with suppress(ray.exceptions.RayError):
-        ray.get(tell(kind, what))
+        tell(kind, what).future().result()
 
 
 def after_epoch(epochs, start, done, tell, kept, checkpoint, epoch, logs):

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from experiments.progress import Board
+
 EPOCH = 0.1  # seconds
 
 
@@ -54,6 +56,29 @@ def in_pairs(marks, name, recipe, seed, *rest):
     while len(list(marks.iterdir())) < 2:
         time.sleep(0.05)
     return quick(name, recipe, seed, *rest)
+
+
+class SlowBoard(Board):
+    """Takes its time to note that a run has started."""
+
+    def tell(self, run, kind, what):
+        time.sleep(kind == "started")
+        super().tell(run, kind, what)
+
+
+def alone(marks, name, recipe, seed, *rest):
+    """Raise if another run is under way on this node."""
+    import ray  # noqa: PLC0415  # others import this without it
+
+    folder = marks / ray.get_runtime_context().get_node_id()
+    folder.mkdir(exist_ok=True)
+    (folder / str(seed)).touch()
+    beside = [path.name for path in folder.iterdir() if path.name != str(seed)]
+    done = quick(name, recipe, seed, *rest)
+    (folder / str(seed)).unlink()
+    if beside:
+        raise RuntimeError(f"beside seed {beside}")
+    return done
 
 
 def faulty(name, recipe, seed, *rest):
