@@ -1,27 +1,30 @@
 """Runs on two nodes of one core against the same runs one after the other on one core, in turns.
 
-Also what a run costs beside itself, and the driver's memory over 200 runs of a second.
-Needs converted pictures and requirements-ray.txt: ``PYTHONPATH=. python benchmarks/cluster.py``.
+Both from the start: they load Keras and read the pictures. Also what a run costs beside itself, and
+the driver's memory over 200 runs of a second. Needs converted pictures and requirements-ray.txt:
+``PYTHONPATH=. python benchmarks/cluster.py``; a pair takes a quarter of an hour.
 """
 
 # Ray and TensorFlow read their environment when they are imported
 
 import argparse
+import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("RAY_worker_niceness", "0")  # as the side that it is compared with
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
+from pairs import compare
 from ray.cluster_utils import Cluster
 
 from experiments.cluster import run_on_ray
-from experiments.runner import run
+from experiments.runner import read_data, run
 from utils.base.cifar10 import ROOT
 from utils.results.records import read_records
 
@@ -62,34 +65,33 @@ def two_nodes():
     return cluster
 
 
-@contextmanager
-def one_core():
-    """Let TensorFlow's threads, which this process starts, share one core (Linux)."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
-    yield
-    os.sched_setaffinity(0, cores)
+def on_one_core(root, runs, changes):
+    """Do the runs one after the other, as a process of its own whose threads share a core."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # Linux
+    run("airbench94", range(runs), root=root, report=lambda _: None, **changes)
 
 
-def compare_speed(folder, runs, on_ray, **changes):
-    """Print how much faster two nodes are; returns a run's record (dict)."""
-    quiet = {"report": lambda _: None}
-    with one_core():
-        run("airbench94", [1000], root=same_data(folder), **quiet, **changes)  # compiled, read
-        root = same_data(folder)
-        start = time.perf_counter()
-        run("airbench94", range(runs), root=root, **quiet, **changes)
-        alone = time.perf_counter() - start
+def compare_speed(folder, runs, pairs, on_ray, **changes):
+    """Print how much faster two nodes are, both from the start; returns a run's record (dict)."""
     root = same_data(folder)
-    start = time.perf_counter()
-    run_on_ray(["airbench94"], range(runs), root=root, **on_ray, **changes)
-    together = time.perf_counter() - start
+
+    def alone():
+        own = (same_data(folder), runs, changes)
+        process = multiprocessing.get_context("spawn").Process(target=on_one_core, args=own)
+        process.start()
+        process.join()
+        if process.exitcode:
+            sys.exit("the runs one after the other failed; see above")
+
+    def on_two_nodes():
+        read_data.cache_clear()
+        shutil.rmtree(root / "results", ignore_errors=True)
+        run_on_ray(["airbench94"], range(runs), root=root, **on_ray, **changes)
+
+    compare(f"{runs} runs on two nodes, against one after the other", on_two_nodes, alone, pairs)
     records = read_records(root / "results")
     trained = sum(one["training"]["seconds"] for one in records) / runs
-    print(
-        f"{runs} runs of {trained:.1f} s: one after the other {alone:.0f} s, on two nodes "
-        f"{together:.0f} s, {alone / together:.2f} times as fast (load {os.getloadavg()[0]:.1f})"
-    )
+    print(f"{trained:.0f} s of each run were training; the load is {os.getloadavg()[0]:.1f}")
     return records[0]
 
 
@@ -107,14 +109,15 @@ def measure_overhead(folder, runs, on_ray):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=40, help="an epoch; four epochs a run")
+    parser.add_argument("--pairs", type=int, default=3, help="how often, in turns")
+    parser.add_argument("--steps", type=int, default=15, help="an epoch; four epochs a run")
     parser.add_argument("--seconds", type=int, default=200, help="how many runs of a second")
     arguments = parser.parse_args()
     changes = {"epochs": 4, "steps_per_epoch": arguments.steps, "width": (32, 64, 64)}
     cluster = two_nodes()
     on_ray = {"address": cluster.address, "report": lambda _: None}
     with tempfile.TemporaryDirectory() as folder:
-        record = compare_speed(folder, arguments.runs, on_ray, **changes)
+        record = compare_speed(folder, arguments.runs, arguments.pairs, on_ray, **changes)
         work = partial(a_second, record)
         measure_overhead(folder, arguments.seconds, on_ray | {"work": work})
     cluster.shutdown()
