@@ -348,13 +348,19 @@ def test_a_sweep_that_makes_no_sense_is_refused(environment, root, how, words):
         sweep("airbench94", ["learning_rate=0.1:0.9"], root=root, **how)
 
 
-def test_a_core_has_one_run_at_a_time(cluster, on_ray, tmp_path, monkeypatch):
-    """Also where there is memory for more, and while a worker waits for an answer."""
+@pytest.fixture
+def roomy_node(cluster):
+    """One more node, with a core, and memory for many runs."""
+    node = cluster.add_node(num_cpus=1, memory=30 * GIGABYTE, **ports())
+    yield
+    cluster.remove_node(node)
+
+
+@pytest.mark.usefixtures("roomy_node")
+def test_a_core_has_one_run_at_a_time(on_ray, tmp_path, monkeypatch):
+    """Also while a worker waits for an answer."""
     monkeypatch.setattr("experiments.cluster.Board", fake_runs.SlowBoard)
-    roomy = cluster.add_node(num_cpus=1, memory=30 * GIGABYTE, **ports())
-    work = partial(fake_runs.alone, tmp_path)
-    assert on_ray(["first"], range(6), work=work, epochs=30) == []
-    cluster.remove_node(roomy)
+    assert on_ray(["first"], range(6), work=partial(fake_runs.alone, tmp_path), epochs=30) == []
 
 
 def test_when_a_node_is_killed_another_goes_on_from_the_checkpoint(cluster, on_ray, root, tmp_path):
